@@ -12,9 +12,10 @@ namespace {
 
 // A decode step follows the last one within this time in a serving loop; longer pauses are worth
 // the few tens of microseconds that waking a sleeping thread takes.
-constexpr std::chrono::microseconds kSpinTime{60};
-constexpr std::chrono::microseconds kYieldTime{40};
-constexpr int kChecksPerClockRead = 32;
+constexpr std::chrono::microseconds kWaitAwake{100};
+// Checks with a pause between before the core is offered to others for a moment. Where the awaited
+// thread waits for this very core, spinning on would only delay it.
+constexpr int kChecksPerYield = 64;
 
 void relax_core() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -24,28 +25,21 @@ void relax_core() noexcept {
 #endif
 }
 
-// Checks `ready` without a pause in between for kSpinTime, then gives the core away between checks
-// for kYieldTime. False: it is time to sleep.
+// Checks `ready` for kWaitAwake. False: it is time to sleep.
 template <typename Ready>
 bool becomes_ready_soon(bool may_spin, const Ready& ready) {
   if (ready()) return true;
-  const auto start = std::chrono::steady_clock::now();
-  const auto spin_end = may_spin ? start + kSpinTime : start;
-  const auto yield_end = spin_end + kYieldTime;
-  auto now = start;
-  while (now < spin_end) {
-    for (int i = 0; i < kChecksPerClockRead; ++i) {
+  const int checks_per_yield = may_spin ? kChecksPerYield : 1;
+  const auto end = std::chrono::steady_clock::now() + kWaitAwake;
+  while (true) {
+    for (int i = 0; i < checks_per_yield; ++i) {
       relax_core();
       if (ready()) return true;
     }
-    now = std::chrono::steady_clock::now();
-  }
-  while (now < yield_end) {
+    if (std::chrono::steady_clock::now() >= end) return false;
     std::this_thread::yield();
     if (ready()) return true;
-    now = std::chrono::steady_clock::now();
   }
-  return false;
 }
 
 }  // namespace
