@@ -1,0 +1,87 @@
+# Every task has one name here; `make help` lists them. Each installs the system packages it needs
+# (tools/setup.sh: Debian and Ubuntu), configures by CMake preset, builds and runs.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+
+JOBS ?= $(shell nproc)
+MODEL ?= models/tiny-deepseek-v3
+# Compiled objects are kept by ccache where it is installed.
+CCACHE := $(shell command -v ccache)
+export CMAKE_C_COMPILER_LAUNCHER ?= $(CCACHE)
+export CMAKE_CXX_COMPILER_LAUNCHER ?= $(CCACHE)
+export CTEST_PARALLEL_LEVEL ?= $(JOBS)
+
+.PHONY: help
+help: ## list the goals
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
+	  printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+# A program alone needs no test framework: a tree that was never configured is configured without
+# the tests, one that was keeps them.
+build/release/build.ninja:
+	@cmake --preset cpu -DSEESAW_BUILD_TESTS=OFF
+
+.PHONY: demo
+demo: ## complete prompts with the model in models/, on the best device present
+	@tools/setup.sh demo
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_cli
+	@tools/demo.sh build/release/seesaw $(MODEL)
+
+.PHONY: build
+build: ## build the library, the command line, the tests and the examples
+	@tools/setup.sh test
+	@cmake --preset cpu
+	@cmake --build --preset cpu --parallel $(JOBS)
+
+.PHONY: test
+test: build ## run every test that needs no GPU
+	@ctest --preset cpu
+
+.PHONY: test-asan
+test-asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/setup.sh test
+	@tools/sanitize.sh asan-ubsan $(JOBS)
+
+.PHONY: test-tsan
+test-tsan: ## run the tests under ThreadSanitizer
+	@tools/setup.sh test
+	@tools/sanitize.sh tsan $(JOBS)
+
+.PHONY: coverage
+coverage: ## run the tests and report line and branch coverage in build/coverage/report
+	@tools/setup.sh coverage
+	@cmake --preset coverage
+	@cmake --build --preset coverage --parallel $(JOBS)
+	@find build/coverage -name '*.gcda' -delete
+	@ctest --preset coverage
+	@mkdir -p build/coverage/report
+	@gcovr --root . --filter src/ --filter include/ --object-directory build/coverage \
+	  --exclude-throw-branches --print-summary --txt build/coverage/report/summary.txt \
+	  --html-details build/coverage/report/index.html -j $(JOBS)
+
+.PHONY: bench-cpu
+bench-cpu: ## measure the CPU backend beside its baselines and the machine's limits
+	@tools/setup.sh bench
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake -S . -B build/release -DSEESAW_BUILD_BENCHMARKS=ON
+	@cmake --build --preset cpu --parallel $(JOBS) --target bench_cpu
+	@build/release/benchmarks/bench_cpu
+
+.PHONY: format
+format: ## rewrite every C and C++ file in the project's format
+	@tools/setup.sh lint
+	@tools/sources.sh | xargs -0 clang-format -i
+
+.PHONY: lint
+lint: ## check format, scripts and, with clang-tidy, the sources
+	@tools/setup.sh lint
+	@tools/sources.sh | xargs -0 clang-format --dry-run --Werror
+	@shellcheck tools/*.sh .ci/run
+	@cmake --preset cpu >/dev/null
+	@tools/sources.sh '*.cc' | xargs -0 -n 4 -P $(JOBS) clang-tidy -p build/release --quiet
+
+.PHONY: clean
+clean: ## remove the build folder
+	@rm -rf build

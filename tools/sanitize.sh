@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Builds a sanitizer preset and runs its tests. Usage: tools/sanitize.sh asan-ubsan|tsan [JOBS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1
+jobs=${2:-$(nproc)}
+
+say() { printf 'sanitize: %s\n' "$*" >&2; }
+
+# A sanitizer's runtime maps its shadow at fixed addresses; a kernel that randomizes addresses with
+# more bits than the runtime expects may stop it at start. Then the tests run without randomization.
+runner=()
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+case "$preset" in
+  asan-ubsan) flags=(-fsanitize=address,undefined) ;;
+  tsan) flags=(-fsanitize=thread) ;;
+  *)
+    say "unknown preset '$preset'; must be asan-ubsan or tsan"
+    exit 2
+    ;;
+esac
+echo 'int main() { return 0; }' >"$probe/probe.cc"
+"${CXX:-c++}" "${flags[@]}" "$probe/probe.cc" -o "$probe/probe"
+runs() {
+  local i
+  for i in 1 2 3 4 5 6 7 8 9 10; do "$@" "$probe/probe" >/dev/null 2>&1 || return 1; done
+}
+if ! runs env; then
+  if runs setarch -R; then
+    say "this kernel's address randomization stops the runtime; the tests run without it"
+    runner=(setarch -R)
+  else
+    say "a program built with ${flags[*]} does not start on this machine:"
+    "$probe/probe" || exit 1
+  fi
+fi
+
+cmake --preset "$preset"
+cmake --build --preset "$preset" --parallel "$jobs"
+say "left out, because they run no instrumented code:"
+"${runner[@]}" ctest --test-dir "build/$preset" -N -L '^builds-nothing-instrumented$' |
+  sed -n 's/^ *Test *#[0-9]*: /  /p' >&2
+"${runner[@]}" ctest --preset "$preset"
