@@ -66,8 +66,8 @@ bench-cpu: ## measure the CPU backend beside its baselines and the machine's lim
 	@tools/setup.sh bench
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@cmake -S . -B build/release -DSEESAW_BUILD_BENCHMARKS=ON
-	@cmake --build --preset cpu --parallel $(JOBS) --target bench_cpu
-	@build/release/benchmarks/bench_cpu
+	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_bench_cpu
+	@build/release/benchmarks/seesaw_bench_cpu --json benchmarks/results/cpu.json $(BENCH_ARGS)
 
 .PHONY: format
 format: ## rewrite every C and C++ file in the project's format

@@ -13,7 +13,7 @@ runner=()
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
 case "$preset" in
-  asan-ubsan) flags=(-fsanitize=address,undefined) ;;
+  asan-ubsan) flags=(-fsanitize=address -fsanitize=undefined) ;;
   tsan) flags=(-fsanitize=thread) ;;
   *)
     say "unknown preset '$preset'; must be asan-ubsan or tsan"
@@ -23,8 +23,8 @@ esac
 echo 'int main() { return 0; }' >"$probe/probe.cc"
 "${CXX:-c++}" "${flags[@]}" "$probe/probe.cc" -o "$probe/probe"
 runs() {
-  local i
-  for i in 1 2 3 4 5 6 7 8 9 10; do "$@" "$probe/probe" >/dev/null 2>&1 || return 1; done
+  local tries=10  # whether the addresses collide differs from start to start
+  while ((tries-- > 0)); do "$@" "$probe/probe" >/dev/null 2>&1 || return 1; done
 }
 if ! runs env; then
   if runs setarch -R; then

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "seesaw/executor.h"
+#include "seesaw/types/export.h"
 #include "seesaw/types/status.h"
 #include "seesaw/types/tensor_view.h"
 #include "seesaw/types/work_plan.h"
@@ -37,17 +38,17 @@ struct CacheArgs {
 struct DecodeArgs {
   ConstTensorView q;  // [b, s_q, h_q, d_qk], unit last stride
   CacheArgs cache;
-  TensorView out;     // [b, s_q, h_q, d_v], unit last stride
-  TensorView lse;     // float32 [b, h_q, s_q], any strides, or not given. Natural log
+  TensorView out;                  // [b, s_q, h_q, d_v], unit last stride
+  TensorView lse;                  // float32 [b, h_q, s_q], any strides, or not given. Natural log
   std::span<std::byte> workspace;  // at least plan.workspace_bytes, 64-byte aligned
 };
 
 struct PrefillArgs {
-  ConstTensorView q;           // [total_q, h_q, d_qk]: requests' tokens one after the other
+  ConstTensorView q;  // [total_q, h_q, d_qk]: requests' tokens one after the other
   CacheArgs cache;
-  TensorView out;              // [total_q, h_q, d_v]
-  TensorView lse;              // float32 [total_q, h_q], any strides, or not given. Natural log
-  TensorView max_logits;       // float32 [total_q, h_q] or not given: the largest scaled score
+  TensorView out;         // [total_q, h_q, d_v]
+  TensorView lse;         // float32 [total_q, h_q], any strides, or not given. Natural log
+  TensorView max_logits;  // float32 [total_q, h_q] or not given: the largest scaled score
   std::span<std::byte> workspace;
 };
 
@@ -56,11 +57,11 @@ struct PrefillArgs {
 /// -infinity). b = 0 or s_q = 0 is a no-op. Accuracy: see docs/mla.md, "Error bounds".
 /// Errors: kInvalidArgument (a view that does not fit plan.problem), kWorkspaceTooSmall,
 /// kCorruptData (with DataCheck::kVerify), kUnsupported (the plan's kernel cannot run here).
-Status decode(const WorkPlan& plan, const DecodeArgs& args, Executor& executor,
-              DataCheck check = DataCheck::kTrust);
+SEESAW_API Status decode(const WorkPlan& plan, const DecodeArgs& args, Executor& executor,
+                         DataCheck check = DataCheck::kTrust);
 
 /// The same for a packed batch of chunks; request i brings plan.q_lengths[i] query tokens.
-Status prefill(const WorkPlan& plan, const PrefillArgs& args, Executor& executor,
-               DataCheck check = DataCheck::kTrust);
+SEESAW_API Status prefill(const WorkPlan& plan, const PrefillArgs& args, Executor& executor,
+                          DataCheck check = DataCheck::kTrust);
 
 }  // namespace seesaw

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "seesaw/types/device_spec.h"
+#include "seesaw/types/export.h"
 #include "seesaw/types/status.h"
 
 namespace seesaw {
@@ -12,12 +13,12 @@ namespace seesaw {
 /// The environment variable SEESAW_CPU_ISA (generic, avx2, avx512, avx512_bf16) lowers the
 /// instruction set; a value the CPU cannot run, or an unknown one, is an error.
 /// Errors: kInvalidArgument for the variable's value.
-Result<DeviceSpec> probe_cpu();
+SEESAW_API Result<DeviceSpec> probe_cpu();
 
 /// The CUDA devices the driver shows; empty without a driver, a device or a CUDA build.
-std::vector<DeviceSpec> probe_cuda();
+SEESAW_API std::vector<DeviceSpec> probe_cuda();
 
 /// True where this machine and this build can run kernels of `isa`.
-bool cpu_supports(CpuIsa isa) noexcept;
+SEESAW_API bool cpu_supports(CpuIsa isa) noexcept;
 
 }  // namespace seesaw

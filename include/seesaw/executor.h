@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "seesaw/types/export.h"
+
 namespace seesaw {
 
 namespace cpu {
@@ -11,7 +13,7 @@ class ThreadPool;
 
 /// A pool of CPU threads. Threads start once and sleep between launches. Calls of different
 /// executors run side by side; calls of one executor, from whatever threads, run in turn.
-class Executor {
+class SEESAW_API Executor {
  public:
   /// More threads than this are not started, however many are asked for.
   static constexpr int kMaxThreads = 1024;

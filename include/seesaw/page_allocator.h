@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "seesaw/types/export.h"
 #include "seesaw/types/status.h"
 
 namespace seesaw {
@@ -22,7 +23,7 @@ struct PageCopy {
 
 /// Pages of one pool, counted by reference: forks and prefixes share pages until one of them
 /// writes. Not thread-safe: one owner, as a scheduler loop is. Every failing call changes nothing.
-class PageAllocator {
+class SEESAW_API PageAllocator {
  public:
   /// Errors by exception Error: num_pages < 0 or page_size < 1.
   PageAllocator(std::int32_t num_pages, std::int32_t page_size);

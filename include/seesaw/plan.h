@@ -8,6 +8,7 @@
 
 #include "seesaw/types/attention_problem.h"
 #include "seesaw/types/device_spec.h"
+#include "seesaw/types/export.h"
 #include "seesaw/types/status.h"
 #include "seesaw/types/work_plan.h"
 
@@ -26,18 +27,20 @@ struct PlanOptions {
 /// Time is O(b + num_workers); 4,096 requests take well under a millisecond.
 /// Errors: kInvalidArgument (shape or length, with the actual and the expected value),
 /// kUnsupported (no kernel here serves the problem: the message lists each one's reason).
-Result<WorkPlan> plan(const AttentionProblem& problem, const DeviceSpec& device,
-                      std::span<const std::int32_t> kv_lengths,
-                      std::span<const std::int32_t> q_lengths = {},
-                      const PlanOptions& options = {});
+SEESAW_API Result<WorkPlan> plan(const AttentionProblem& problem, const DeviceSpec& device,
+                                 std::span<const std::int32_t> kv_lengths,
+                                 std::span<const std::int32_t> q_lengths = {},
+                                 const PlanOptions& options = {});
 
 /// Plans again into `plan` for new lengths of the same problem, device and mode, reusing its
-/// memory: after the first few steps of a decode loop nothing is allocated.
-Status replan(WorkPlan& plan, std::span<const std::int32_t> kv_lengths,
-              std::span<const std::int32_t> q_lengths = {}, const PlanOptions& options = {});
+/// memory: after the first few steps of a decode loop nothing is allocated. Kernel and mode stay
+/// as planned (options.mode is ignored). Errors as plan's; a failing call leaves `plan` as it was.
+SEESAW_API Status replan(WorkPlan& plan, std::span<const std::int32_t> kv_lengths,
+                         std::span<const std::int32_t> q_lengths = {},
+                         const PlanOptions& options = {});
 
 /// Which kernel serves the plan, why, what was passed over and why, and how the work is divided:
 /// several lines of text for a person.
-std::string explain(const WorkPlan& plan);
+SEESAW_API std::string explain(const WorkPlan& plan);
 
 }  // namespace seesaw

@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include "seesaw/types/export.h"
+
 namespace seesaw {
 
 enum class StatusCode : int {
@@ -20,10 +22,11 @@ enum class StatusCode : int {
   kDeviceError = 6,        // the device refused or is not present
   kIoError = 7,            // a file could not be read or written
   kInternal = 8,           // a broken invariant of the library: a bug to report
+  kOutOfMemory = 9,        // the host had no memory left; C API only (C++ throws std::bad_alloc)
 };
 
 /// The code's name in lower case with underscores, e.g. "invalid_argument".
-const char* to_string(StatusCode code) noexcept;
+SEESAW_API const char* to_string(StatusCode code) noexcept;
 
 class [[nodiscard]] Status {
  public:
@@ -42,7 +45,7 @@ class [[nodiscard]] Status {
 };
 
 /// A failed Status as an exception; what() is its message.
-class Error : public std::runtime_error {
+class SEESAW_API Error : public std::runtime_error {
  public:
   explicit Error(const Status& status) : std::runtime_error(status.message()), status_(status) {}
   const Status& status() const noexcept { return status_; }
@@ -60,8 +63,8 @@ inline void throw_if_error(const Status& status) {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : content_(std::move(value)) {}             // NOLINT(google-explicit-constructor)
-  Result(Status status) : content_(std::move(status)) {}      // NOLINT(google-explicit-constructor)
+  Result(T value) : content_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : content_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool is_ok() const noexcept { return std::holds_alternative<T>(content_); }
   explicit operator bool() const noexcept { return is_ok(); }
