@@ -7,6 +7,7 @@
 #include "seesaw/kv_cache.h"
 #include "seesaw/page_allocator.h"
 #include "seesaw/plan.h"
+#include "seesaw/registry.h"
 #include "seesaw/types/attention_problem.h"
 #include "seesaw/types/device_spec.h"
 #include "seesaw/types/dtype.h"

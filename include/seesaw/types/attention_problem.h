@@ -25,6 +25,9 @@ enum class Sparsity : std::uint8_t {
   kTopK,    // each query token names the keys it sees by index; causal must be kNone
 };
 
+/// Largest d_qk (and so d_v) that a problem may ask for.
+inline constexpr std::int64_t kMaxHeadDim = 1024;
+
 /// One attention call over a paged latent cache. Rows of Q are [h_q, d_qk]; K of a token is
 /// [h_kv, d_qk], and V is its first d_v dimensions.
 struct AttentionProblem {
