@@ -54,6 +54,7 @@ struct WorkPlan {
   DeviceSpec device;
   ScheduleMode mode = ScheduleMode::kThroughput;
   std::string kernel_name;              // as listed by the registry
+  CpuIsa cpu_isa = CpuIsa::kGeneric;    // CPU: instruction set of that kernel, <= device.cpu_isa
   std::vector<std::string> reasons;     // why this kernel, and what was passed over for what cause
 
   std::int32_t rows_per_tile = 0;       // most rows of an item
@@ -76,6 +77,8 @@ struct WorkPlan {
   std::size_t scratch_offset = 0;
   std::size_t scratch_stride = 0;
   std::size_t workspace_bytes = 0;
+
+  std::vector<std::int64_t> planner_scratch;  // kept so that planning again allocates nothing
 
   int num_workers() const noexcept {
     return worker_begin.empty() ? 0 : static_cast<int>(worker_begin.size()) - 1;
