@@ -131,6 +131,8 @@ void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const R
   double* deviation = outputs.deviation.data() + row_idx * d_v;
   double* deviation_norm = outputs.deviation_norm.data() + row_idx * d_v;
   const auto abs_product = [](double a, double b) { return std::abs(a * b); };
+  const auto max_abs = [](double a, double b) { return std::max(a, std::abs(b)); };
+  sensitivity.max_abs_input = std::accumulate(q.begin(), q.end(), 0.0, max_abs);
   for (std::size_t j = 0; j < keys.size(); ++j) {
     const double weight = row.weights[j];
     const double products =
@@ -138,6 +140,8 @@ void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const R
     sensitivity.max_abs_product_sum =
         std::max(sensitivity.max_abs_product_sum, std::abs(scale) * products);
     sensitivity.logit_range = std::max(sensitivity.logit_range, row.max_logit - row.logits[j]);
+    sensitivity.max_abs_input =
+        std::accumulate(keys[j].begin(), keys[j].end(), sensitivity.max_abs_input, max_abs);
     sensitivity.weight_norm += weight * weight;
     for (std::size_t d = 0; d < d_v; ++d) {
       const double difference = weight * (row.kept * keys[j][d] - row.out[d]);

@@ -1,0 +1,158 @@
+#include "algorithm/error_bounds.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace seesaw::algorithm {
+namespace {
+
+constexpr double kRoundoff = 0x1p-24;         // u, of float32
+constexpr double kSmallestNormal = 0x1p-126;  // what flushing a subnormal can lose
+constexpr double kDeviations = 8;             // lambda: 2 exp(-lambda^2 / 2) = 2.6e-14
+// Beyond it a weight is below 2^-126 of the largest and may be flushed: bounded absolutely.
+constexpr double kLargestRange = 126 * std::numbers::ln2 + 1;
+
+/// gamma_n: relative error after n roundings.
+double gamma(double n) { return n * kRoundoff / (1 - n * kRoundoff); }
+
+/// Its probabilistic companion for n roundings of mean zero.
+double random_gamma(double n) { return std::expm1(kDeviations * std::sqrt(n) * kRoundoff); }
+
+/// Relative error of a sum of products in which each term passes num_roundings roundings.
+double sum_error(double num_roundings, ErrorModel model) {
+  const double worst = gamma(num_roundings);
+  return model == ErrorModel::kWorstCase ? worst : std::min(worst, random_gamma(num_roundings));
+}
+
+/// Bounds of one row that sees keys; the symbols are those of docs/mla.md. Errors of the logarithm
+/// of a weight are absolute, so that e^h is the factor by which the weight may be wrong.
+struct RowBound {
+  double score = 0;         // of a scaled score, natural units
+  double shared_log = 0;    // h_s: part of h that may be the same of all keys
+  double random_dot = 0;    // standard bound of the independent part of a score; probabilistic only
+  double random_p = 0;      // the same of the rounding of P
+  double any_log = 0;       // h: of the logarithm of any one weight, all causes
+  double accumulation = 0;  // g: relative, of l, and of o against the sum of absolute terms
+  double lse = 0;
+  double sink_factor = 0;  // relative, of f
+  double flushed = 0;      // absolute, of each output element
+};
+
+/// Roundings of weights' logarithms: from scores, from s - m, from 2^x, from rounding P.
+void bound_weights(const RowSensitivity& row, double d_qk, const KernelArithmetic& arithmetic,
+                   ErrorModel model, double num_rescales, RowBound& bound) {
+  const double flushed_products = d_qk * kSmallestNormal * (1 + 2 * row.max_abs_input);
+  const double exponent = kRoundoff * std::min(row.logit_range, kLargestRange) +
+                          (1 + num_rescales) * std::log1p(arithmetic.exp2_error);
+  const double rounded_p = -std::log1p(-arithmetic.weight_roundoff);
+  if (model == ErrorModel::kWorstCase) {
+    bound.score = row.max_abs_product_sum * gamma(d_qk + 3) + flushed_products;
+    bound.shared_log = bound.any_log = bound.score + exponent + rounded_p;
+    return;
+  }
+  const double scaling = row.max_abs_product_sum * gamma(3) + flushed_products;
+  bound.random_dot = row.max_abs_product_sum * std::sqrt(d_qk) * kRoundoff;
+  bound.random_p = rounded_p;
+  bound.score = scaling + kDeviations * bound.random_dot;
+  bound.shared_log = scaling + exponent;
+  bound.any_log = bound.score + exponent + rounded_p;
+}
+
+void bound_lse(const RowSensitivity& row, double lse, double max_logit,
+               const KernelArithmetic& arithmetic, RowBound& bound) {
+  // The rounding of P is not taken as independent here: scores close together round alike, which
+  // moves the sum of their weights though not the average.
+  const double weights =
+      bound.shared_log + bound.random_p + kDeviations * bound.random_dot * row.weight_norm;
+  const double logarithm =
+      arithmetic.log2_error * (std::numbers::ln2 + std::max(0.0, lse - max_logit));
+  const double before_rounding = weights - std::log1p(-bound.accumulation) + logarithm;
+  bound.lse = before_rounding + gamma(3) * (std::abs(lse) + before_rounding);
+}
+
+/// f = 1 / (1 + exp(sink - lse)).
+void bound_sink_factor(const RowSensitivity& row, double lse, const KernelArithmetic& arithmetic,
+                       RowBound& bound) {
+  if (std::isinf(row.sink)) return;  // f is exactly 1 or 0
+  const double excess = std::abs(row.sink - lse);
+  const double exponent = bound.lse + gamma(3) * (std::abs(row.sink) + std::abs(lse) + excess) +
+                          std::log1p(arithmetic.exp2_error);
+  if (excess - exponent > 100) return;  // f is 1 or 0 but for a factor of e^-100, computed or not
+  bound.sink_factor = std::expm1(std::min(1.0, row.sink_share * std::exp(exponent)) * exponent);
+}
+
+RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk,
+                   const KernelArithmetic& arithmetic, ErrorModel model) {
+  const RowSensitivity& row = reference.rows[r];
+  const auto num_keys = static_cast<double>(row.num_keys);
+  const double num_blocks = std::ceil(num_keys / static_cast<double>(arithmetic.keys_per_block));
+  const double num_splits = static_cast<double>(arithmetic.num_splits);
+  const double num_rescales = num_blocks - 1 + (num_splits > 1 ? num_splits : 0);
+
+  RowBound bound;
+  bound_weights(row, d_qk, arithmetic, model, num_rescales, bound);
+  bound.accumulation = sum_error(num_keys + 2 * num_rescales, model);
+  bound_lse(row, reference.lse[r], reference.max_logits[r], arithmetic, bound);
+  bound_sink_factor(row, reference.lse[r], arithmetic, bound);
+  bound.flushed = 4 * (num_keys + num_rescales) * kSmallestNormal * (1 + row.max_abs_input);
+  return bound;
+}
+
+/// Of element i (of all rows' outputs), before it is rounded to the output's type.
+double bound_element(const ReferenceOutputs& reference, std::size_t i, const RowBound& bound) {
+  const double grown = std::exp(bound.any_log);  // of weights, and of the inverse of their sum
+  const double random_log = kDeviations * std::hypot(bound.random_dot, bound.random_p);
+  const double weights = std::expm1(bound.shared_log) * grown * reference.deviation[i] +
+                         random_log * grown * grown * reference.deviation_norm[i];
+  const double out = std::abs(reference.out[i]);
+  const double sums = bound.accumulation / (1 - bound.accumulation) *
+                      (grown * grown * reference.abs_sum[i] + out + weights);
+  const double unscaled = weights + sums;
+  const double factor = bound.sink_factor + gamma(4) * (1 + bound.sink_factor);
+  return unscaled + factor * (out + unscaled) + bound.flushed;
+}
+
+}  // namespace
+
+double unit_roundoff(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::kFloat32:
+      return kRoundoff;
+    case DType::kBFloat16:
+      return 0x1p-8;
+    case DType::kFloat16:
+      return 0x1p-11;
+    default:
+      return 0;
+  }
+}
+
+ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProblem& problem,
+                         const KernelArithmetic& arithmetic, ErrorModel model) {
+  const auto num_rows = static_cast<std::size_t>(reference.num_rows);
+  const auto d_v = static_cast<std::size_t>(reference.d_v);
+  const auto d_qk = static_cast<double>(problem.d_qk);
+  // A float32 result is rounded by its last operation, which bound_element counts already.
+  const double out_roundoff =
+      problem.out_dtype == DType::kFloat32 ? 0.0 : unit_roundoff(problem.out_dtype);
+  const double out_flushed = problem.out_dtype == DType::kFloat16 ? 0x1p-25 : kSmallestNormal;
+
+  ErrorBounds bounds;
+  bounds.out.resize(num_rows * d_v);
+  bounds.lse.resize(num_rows);
+  bounds.max_logits.resize(num_rows);
+  for (std::size_t r = 0; r < num_rows; ++r) {
+    if (reference.rows[r].num_keys == 0) continue;  // exact
+    const RowBound bound = bound_row(reference, r, d_qk, arithmetic, model);
+    bounds.lse[r] = bound.lse;
+    bounds.max_logits[r] = bound.score + gamma(2) * std::abs(reference.max_logits[r]);
+    for (std::size_t i = r * d_v; i < (r + 1) * d_v; ++i) {
+      const double error = bound_element(reference, i, bound);
+      bounds.out[i] = error + out_roundoff * (std::abs(reference.out[i]) + error) + out_flushed;
+    }
+  }
+  return bounds;
+}
+
+}  // namespace seesaw::algorithm
