@@ -51,14 +51,15 @@ struct KernelTraits {
   std::size_t scratch_bytes_per_worker = 0;
 };
 
-/// The kernel `isa` would use for `problem`; pure.
-KernelTraits kernel_traits(const AttentionProblem& problem, const DeviceSpec& device);
+/// What the kernels of `isa` ask for; pure.
+KernelTraits kernel_traits(const AttentionProblem& problem, CpuIsa isa);
 
 /// Why the kernels of `isa` do not serve `problem`; nullptr if they do. kAvx512Bf16 multiplies
 /// bfloat16 pairs and so serves a bfloat16 query on a bfloat16 cache only.
 const char* why_not(const AttentionProblem& problem, CpuIsa isa);
 
-/// Runs all items of the plan, then merges split tiles. Arguments have been validated.
+/// Runs all items of the plan with the kernels of plan.cpu_isa, then merges split tiles. Arguments
+/// have been validated and cpu_supports(plan.cpu_isa) holds.
 void launch_attention(const WorkPlan& plan, const AttentionArgs& args, ThreadPool& pool);
 
 }  // namespace seesaw::cpu

@@ -4,6 +4,7 @@
 #include <string>
 #include <system_error>
 
+#include "hardware/cpu/relax_core.h"
 #include "hardware/device/available_cores.h"
 #include "seesaw/types/status.h"
 
@@ -16,14 +17,6 @@ constexpr std::chrono::microseconds kWaitAwake{100};
 // Checks with a pause between before the core is offered to others for a moment. Where the awaited
 // thread waits for this very core, spinning on would only delay it.
 constexpr int kChecksPerYield = 64;
-
-void relax_core() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // Checks `ready` for kWaitAwake. False: it is time to sleep.
 template <typename Ready>

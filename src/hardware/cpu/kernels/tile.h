@@ -1,0 +1,449 @@
+// The CPU attention tile, once for all instruction sets: up to kMaxRows query rows against a range
+// of keys, block by block, with the online softmax of docs/mla.md.
+//
+// Layout. Query rows stand in vector lanes. S^T = K Q^T broadcasts each 32-bit word of a key
+// straight from the page (one float32, or two bfloat16) against packed queries, so scores arrive
+// with a row in a lane and the softmax needs no horizontal operation. O = P^T V turns the lanes
+// over to the dimensions of V and broadcasts the weights, so V too is read as it lies in the page,
+// and O is row-major. A key's bytes are read from memory once for all rows of the tile.
+//
+//   block of keys --scores--> s [tokens, lanes] --softmax--> p [steps, lanes] --values--> o
+//
+// Arith says how two 32-bit words are multiplied: FloatArith (float_arith.h) or Bf16Arith
+// (bf16_arith.h). See docs/kernels/cpu_attention.md for the budget and the measurements.
+#pragma once
+
+#include "hardware/cpu/kernels/key_block.h"
+#include "hardware/cpu/kernels/simd.h"
+#include "hardware/cpu/kernels/tile_task.h"
+
+namespace seesaw::cpu {
+namespace {
+
+/// 2^x for x <= 0, with 2^0 = 1 exactly, relative error under 1.5 ulp; -infinity gives 0, NaN NaN.
+/// Coefficients: least maximum relative error on [-0.5, 0.5] (1.98e-9 before rounding to float32).
+template <typename Vec>
+SEESAW_INLINE typename Vec::Float exp2_of_nonpositive(typename Vec::Float x) {
+  // NaN must survive, so x is max's second operand. 2^-152 rounds to 0.
+  x = Vec::max(Vec::broadcast(-152.0f), x);
+  const typename Vec::Float n = Vec::round_to_int(x);
+  const typename Vec::Float f = Vec::sub(x, n);
+  typename Vec::Float y = Vec::broadcast(0x1.41fbbcp-13f);
+  y = Vec::fma(y, f, Vec::broadcast(0x1.5f3e52p-10f));
+  y = Vec::fma(y, f, Vec::broadcast(0x1.3b2d4cp-7f));
+  y = Vec::fma(y, f, Vec::broadcast(0x1.c6aee8p-5f));
+  y = Vec::fma(y, f, Vec::broadcast(0x1.ebfbdcp-3f));
+  y = Vec::fma(y, f, Vec::broadcast(0x1.62e430p-1f));
+  y = Vec::fma(y, f, Vec::broadcast(1.0f));
+  return Vec::scale_by_power(y, n);
+}
+
+template <typename Arith>
+struct Tile {
+  using Vec = typename Arith::Vec;
+  using Float = typename Vec::Float;
+  using Operand = typename Arith::Operand;
+  static constexpr int kLanes = Vec::kLanes;
+  static constexpr int kMaxRows = 128;
+  static constexpr int kMaxGroups = kMaxRows / kLanes;
+  static constexpr int kBlockTokens = Arith::kBlockTokens;
+  static constexpr int kStepsPerQuad = 4 / Arith::kTokensPerStep;
+  static_assert(kBlockTokens % 4 == 0 && kMaxRows % kLanes == 0 && kLanes % Arith::kValueRows == 0);
+
+  struct Scratch {
+    std::uint32_t* q;  // [groups, num_steps, kLanes] words of Arith
+    float* s;          // [score groups, kBlockTokens, kLanes]
+    std::uint32_t* p;  // [groups, kBlockTokens / kTokensPerStep, kLanes] words of Arith
+    float* o;          // [kMaxRows, o_stride]
+    float* m;          // [kMaxRows]
+    float* l;          // [kMaxRows]
+    float* alpha;      // [kMaxRows]: what the last block did to the rows' scale
+    float* limit;      // [kMaxRows]: keys of the block that a row sees (causal)
+    std::byte* rows;   // [kBlockTokens, row_bytes]: keys copied or widened
+    std::size_t total_bytes;
+  };
+
+  static Scratch lay_out(std::byte* base, std::int32_t d_qk, std::int32_t d_v) {
+    std::size_t offset = 0;
+    const auto take = [&](std::size_t bytes) SEESAW_INLINE_LAMBDA {
+      std::byte* p = base + offset;
+      offset += round_up<std::size_t>(bytes, 64);
+      return p;
+    };
+    const auto steps = static_cast<std::size_t>(num_steps(d_qk));
+    Scratch x{};
+    x.q = reinterpret_cast<std::uint32_t*>(take(steps * kMaxRows * 4));
+    x.s = reinterpret_cast<float*>(
+        take(std::size_t{kBlockTokens} * kLanes * Arith::kScoreGroups * 4));
+    x.p = reinterpret_cast<std::uint32_t*>(
+        take(std::size_t{kBlockTokens} / Arith::kTokensPerStep * kMaxRows * 4));
+    x.o = reinterpret_cast<float*>(take(static_cast<std::size_t>(o_stride(d_v)) * kMaxRows * 4));
+    x.m = reinterpret_cast<float*>(take(kMaxRows * 4));
+    x.l = reinterpret_cast<float*>(take(kMaxRows * 4));
+    x.alpha = reinterpret_cast<float*>(take(kMaxRows * 4));
+    x.limit = reinterpret_cast<float*>(take(kMaxRows * 4));
+    x.rows = take(static_cast<std::size_t>(row_bytes(d_qk, d_v)) * kBlockTokens);
+    x.total_bytes = offset;
+    return x;
+  }
+
+  static std::size_t scratch_bytes(std::int32_t d_qk, std::int32_t d_v) {
+    return lay_out(nullptr, d_qk, d_v).total_bytes;
+  }
+
+  static TileState accumulate(const TileTask& task, std::byte* scratch_base) {
+    const Scratch x = lay_out(scratch_base, task.d_qk, task.d_v);
+    const int num_groups = (task.num_rows + kLanes - 1) / kLanes;
+    pack_queries(task, x, num_groups);
+    for (int row = 0; row < num_groups * kLanes; ++row) {
+      x.m[row] = -__builtin_inff();
+      x.l[row] = 0;
+    }
+    if (task.kv_begin == task.kv_end) clear_output(task, x);
+
+    KeyBlocks<Arith, kBlockTokens> blocks(task, x.rows, row_bytes(task.d_qk, task.d_v));
+    for (bool is_first = true; blocks.next(); is_first = false) {
+      const KeyBlock& block = blocks.current();
+      for (int group = 0; group < num_groups;) {
+        const int count = smaller(Arith::kScoreGroups, num_groups - group);
+        // Keys of the block after this one are asked for once, during the first pass over this one.
+        const KeyRows* ahead = group == 0 ? &blocks.ahead() : nullptr;
+        with_constant<Arith::kScoreGroups>(count, [&](auto n) SEESAW_INLINE_LAMBDA {
+          score_groups<n>(task, block, x, group, ahead);
+        });
+        for (int i = 0; i < count; ++i) {
+          update_softmax(task, block, x, group + i, x.s + i * kBlockTokens * kLanes);
+        }
+        group += count;
+      }
+      accumulate_values(task, block, x, num_groups, is_first);
+    }
+    for (int row = 0; row < task.num_rows; ++row) {
+      Arith::restore_order(x.o + row * o_stride(task.d_v), o_stride(task.d_v));
+    }
+    return {.o = x.o, .o_stride = o_stride(task.d_v), .m_log2 = x.m, .l = x.l};
+  }
+
+  static void mix(const MixTask& task) {
+    alignas(64) float tail[kLanes];
+    int i = 0;
+    for (; i + kLanes <= task.num_elements; i += kLanes) {
+      store_as(task.dtype, task.out, i, mixed(task, i));
+    }
+    if (i == task.num_elements) return;
+    // The last vector would write past the row: store it aside, then copy what belongs to it.
+    const int rest = task.num_elements - i;
+    store_as(task.dtype, tail, 0, mixed_tail(task, i, rest));
+    const int bytes = task.dtype == DType::kFloat32 ? 4 : 2;
+    __builtin_memcpy(static_cast<std::byte*>(task.out) + i * bytes, tail,
+                     static_cast<std::size_t>(rest * bytes));
+  }
+
+ private:
+  static constexpr int num_steps(int d_qk) {
+    return (d_qk + Arith::kDimsPerStep - 1) / Arith::kDimsPerStep;
+  }
+  static constexpr int o_stride(int d_v) { return round_up(d_v, Arith::kDimChunk); }
+  /// A copied key: whole vectors of V, whole steps of K, and off the 4 KiB strides that collide in
+  /// the caches.
+  static constexpr int row_bytes(int d_qk, int d_v) {
+    const int dims = larger(round_up(d_qk, Arith::kDimsPerStep), o_stride(d_v));
+    const int bytes = round_up(dims * Arith::kElementBytes, 64);
+    return bytes % 1024 == 0 ? bytes + 64 : bytes;
+  }
+
+  static void pack_queries(const TileTask& task, const Scratch& x, int num_groups) {
+    const int steps = num_steps(task.d_qk);
+    for (int row = 0; row < num_groups * kLanes; ++row) {
+      std::uint32_t* packed =
+          x.q + static_cast<std::ptrdiff_t>(row / kLanes) * steps * kLanes + row % kLanes;
+      if (row >= task.num_rows) {
+        for (int step = 0; step < steps; ++step) packed[step * kLanes] = 0;
+        continue;
+      }
+      const int r = task.row_begin + row;
+      const std::byte* q = task.q + r / task.group_size * task.q_token_stride +
+                           r % task.group_size * task.q_head_stride;
+      // The first key row is free until the first block is fetched.
+      Arith::widen_row(q, task.q_dtype, task.d_qk, x.rows);
+      const auto* words = reinterpret_cast<const std::uint32_t*>(x.rows);
+      for (int step = 0; step < steps; ++step) packed[step * kLanes] = words[step];
+    }
+  }
+
+  static void clear_output(const TileTask& task, const Scratch& x) {
+    const int num_elements = task.num_rows * o_stride(task.d_v);
+    for (int i = 0; i < num_elements; ++i) x.o[i] = 0;
+  }
+
+  /// S^T of kGroups lane groups and the whole block.
+  template <int kGroups>
+  SEESAW_INLINE static void score_groups(const TileTask& task, const KeyBlock& block,
+                                         const Scratch& x, int group, const KeyRows* ahead) {
+    constexpr int kQuads = Arith::template score_quads<kGroups>();
+    const int steps = num_steps(task.d_qk);
+    const std::uint32_t* q = x.q + static_cast<std::ptrdiff_t>(group) * steps * kLanes;
+    for (int quad = 0; quad < block.num_quads; quad += kQuads) {
+      const int count = smaller(kQuads, block.num_quads - quad);
+      float* s = x.s + quad * 4 * kLanes;
+      Prefetch prefetch;
+      if (ahead != nullptr && quad + count <= ahead->num_quads) {
+        prefetch = {ahead->quads + quad, ahead->token_stride, ahead->num_lines};
+      }
+      with_constant<kQuads>(count, [&](auto n) SEESAW_INLINE_LAMBDA {
+        scores<n, kGroups>(block.quads + quad, block.token_stride, q, steps, s, prefetch);
+      });
+    }
+  }
+
+  /// s[group][token][lane] = sum over steps of key word * query word, for kQuads * 4 tokens.
+  template <int kQuads, int kGroups>
+  SEESAW_NO_INLINE static void scores(const std::byte* const* quads, std::ptrdiff_t stride,
+                                      const std::uint32_t* q, int steps, float* s,
+                                      const Prefetch prefetch) {
+    Float acc[kQuads * 4][kGroups];
+    unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
+      unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA { acc[t][g] = Vec::zero(); });
+    });
+    const std::byte* key[kQuads];
+    unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA { key[i] = quads[i]; });
+    const std::ptrdiff_t stride3 = stride * 3;
+    const std::ptrdiff_t group_step = static_cast<std::ptrdiff_t>(steps) * kLanes;
+
+    const auto multiply = [&](int count) SEESAW_INLINE_LAMBDA {
+      for (int step = 0; step < count; ++step) {
+        Operand query[kGroups];
+        unroll<kGroups>([&](auto g)
+                            SEESAW_INLINE_LAMBDA { query[g] = Arith::load(q + g * group_step); });
+        unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA {
+          unroll<4>([&](auto t) SEESAW_INLINE_LAMBDA {
+            const std::byte* word = t == 0   ? key[i]
+                                    : t == 1 ? key[i] + stride
+                                    : t == 2 ? key[i] + stride * 2
+                                             : key[i] + stride3;
+            Operand k = Arith::broadcast(word);
+            // With several groups the word is wanted in a register, not loaded for each.
+            if constexpr (kGroups > 1) Arith::keep_in_register(k);
+            unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA {
+              acc[i * 4 + t][g] = Arith::dot(acc[i * 4 + t][g], query[g], k);
+            });
+          });
+        });
+        q += kLanes;
+        unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA { key[i] += 4; });
+      }
+    };
+    // A line of each key lasts 16 steps; the lines to prefetch are spread evenly over them, for in
+    // bursts they stall the loads behind them.
+    const int lines = smaller(prefetch.num_lines, steps / 16);
+    for (int line = 0; line < lines; ++line) {
+      std::ptrdiff_t offset = line * 64;
+      for (int t = 0; t < 4; ++t, offset += prefetch.token_stride) {
+        for (int i = 0; i < kQuads; ++i) __builtin_prefetch(prefetch.quads[i] + offset, 0, 2);
+        multiply(4);
+      }
+    }
+    multiply(steps - lines * 16);
+
+    unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
+      unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA {
+        Vec::store(s + (g * kBlockTokens + t) * kLanes, acc[t][g]);
+      });
+    });
+  }
+
+  /// Online softmax of one lane group: s -> p, and (m, l, alpha) of its rows.
+  SEESAW_NO_INLINE static void update_softmax(const TileTask& task, const KeyBlock& block,
+                                              const Scratch& x, int group, float* s) {
+    const int num_tokens = block.num_tokens;
+    const Float m_old = Vec::load(x.m + group * kLanes);
+    const Float m_new =
+        Vec::max(mask_and_scale(task, block, x.limit + group * kLanes, group, s), m_old);
+    // A row that has seen no key yet: exp2(-inf - 0) = 0 where exp2(-inf - -inf) would be NaN.
+    const Float m_finite = Vec::zero_if_minus_infinity(m_new);
+
+    constexpr int kTokens = Arith::kTokensPerStep;
+    std::uint32_t* p = x.p + static_cast<std::ptrdiff_t>(group) * (kBlockTokens / kTokens) * kLanes;
+    // Tokens that pad the last quad weigh nothing.
+    for (int t = num_tokens; t < block.num_quads * 4; ++t) {
+      Vec::store(s + t * kLanes, Vec::broadcast(-__builtin_inff()));
+    }
+    Float l = Vec::zero();
+    for (int t = 0; t < block.num_quads * 4; t += kTokens) {
+      Float weight[kTokens];
+      unroll<kTokens>([&](auto i) SEESAW_INLINE_LAMBDA {
+        weight[i] = exp2_of_nonpositive<Vec>(Vec::sub(Vec::load(s + (t + i) * kLanes), m_finite));
+      });
+      l = Vec::add(l, Arith::store_weights(p, weight));
+      p += kLanes;
+    }
+    const Float alpha = exp2_of_nonpositive<Vec>(Vec::sub(m_old, m_finite));
+    Vec::store(x.alpha + group * kLanes, alpha);
+    Vec::store(x.m + group * kLanes, m_new);
+    Vec::store(x.l + group * kLanes, Vec::fma(Vec::load(x.l + group * kLanes), alpha, l));
+  }
+
+  /// s *= scale_log2 in place, -infinity where a row does not see a key; returns the rows' maxima.
+  SEESAW_INLINE static Float mask_and_scale(const TileTask& task, const KeyBlock& block,
+                                            float* limits, int group, float* s) {
+    const Float scale = Vec::broadcast(task.scale_log2);
+    Float most[2] = {Vec::broadcast(-__builtin_inff()), Vec::broadcast(-__builtin_inff())};
+    if (!needs_mask(task, block, group)) {
+      for (int t = 0; t < block.num_tokens; ++t) {
+        const Float score = Vec::mul(Vec::load(s + t * kLanes), scale);
+        Vec::store(s + t * kLanes, score);
+        most[t & 1] = Vec::max(score, most[t & 1]);
+      }
+      return Vec::max(most[0], most[1]);
+    }
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int row = task.row_begin + group * kLanes + lane;
+      const std::int64_t limit = task.first_limit + row / task.group_size - block.kv_begin;
+      limits[lane] =
+          static_cast<float>(larger<std::int64_t>(0, smaller<std::int64_t>(limit, kBlockTokens)));
+    }
+    const Float limit = Vec::load(limits);
+    for (int t = 0; t < block.num_tokens; ++t) {
+      const Float score =
+          Vec::keep_below(Vec::mul(Vec::load(s + t * kLanes), scale), static_cast<float>(t), limit);
+      Vec::store(s + t * kLanes, score);
+      most[0] = Vec::max(score, most[0]);
+    }
+    return most[0];
+  }
+
+  SEESAW_INLINE static bool needs_mask(const TileTask& task, const KeyBlock& block, int group) {
+    if (!task.is_causal) return false;
+    const int first_query = (task.row_begin + group * kLanes) / task.group_size;
+    return task.first_limit + first_query < block.kv_begin + block.num_tokens;
+  }
+
+  /// O = O * alpha + P^T V for the whole block. A column chunk of V stays in L1 for all rows.
+  static void accumulate_values(const TileTask& task, const KeyBlock& block, const Scratch& x,
+                                int num_groups, bool is_first) {
+    bool keeps_scale[kMaxGroups];
+    for (int group = 0; group < num_groups; ++group) {
+      keeps_scale[group] =
+          Vec::all_equal(Vec::load(x.alpha + group * kLanes), Vec::broadcast(1.0f));
+    }
+    const int num_vecs = o_stride(task.d_v) / kLanes;
+    for (int vec = 0; vec < num_vecs; vec += Arith::kValueVecs) {
+      const int num_slabs = (task.num_rows + Arith::kValueRows - 1) / Arith::kValueRows;
+      for (int slab = 0; slab < num_slabs; ++slab) {
+        const int row = slab * Arith::kValueRows;
+        const int group = row / kLanes;
+        const Slab args{
+            .quads = block.quads,
+            .num_quads = block.num_quads,
+            .token_stride = block.token_stride,
+            .column_bytes = static_cast<std::ptrdiff_t>(vec) * kLanes * Arith::kElementBytes,
+            .p = x.p +
+                 (static_cast<std::ptrdiff_t>(group) * (kBlockTokens / Arith::kTokensPerStep)) *
+                     kLanes +
+                 row % kLanes,
+            .alpha = x.alpha + row,
+            .o = x.o + static_cast<std::ptrdiff_t>(row) * o_stride(task.d_v) + vec * kLanes,
+            .o_stride = o_stride(task.d_v),
+            .start = is_first             ? Start::kZero
+                     : keeps_scale[group] ? Start::kKeep
+                                          : Start::kRescale};
+        if constexpr (Arith::kDimChunk == Arith::kValueVecs * kLanes) {
+          values<Arith::kValueVecs>(args);
+        } else {
+          with_constant<Arith::kValueVecs>(smaller(Arith::kValueVecs, num_vecs - vec),
+                                           [&](auto n) SEESAW_INLINE_LAMBDA { values<n>(args); });
+        }
+      }
+    }
+  }
+
+  enum class Start { kZero, kKeep, kRescale };  // what becomes of O before the block is added
+
+  struct Slab {
+    const std::byte* const* quads;
+    int num_quads;
+    std::ptrdiff_t token_stride;
+    std::ptrdiff_t column_bytes;
+    const std::uint32_t* p;
+    const float* alpha;
+    float* o;
+    std::ptrdiff_t o_stride;
+    Start start;
+  };
+
+  /// kValueRows rows of O, kVecs vectors wide: all keys of the block pass through registers.
+  template <int kVecs>
+  SEESAW_NO_INLINE static void values(const Slab& slab) {
+    constexpr int kRows = Arith::kValueRows;
+    Float acc[kRows][kVecs];
+    unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
+      unroll<kVecs>([&](auto v) SEESAW_INLINE_LAMBDA {
+        acc[r][v] = slab.start == Start::kZero ? Vec::zero()
+                                               : Vec::load(slab.o + r * slab.o_stride + v * kLanes);
+      });
+    });
+    if (slab.start == Start::kRescale) {
+      unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
+        const Float alpha = Vec::broadcast(slab.alpha[r]);
+        unroll<kVecs>([&](auto v) SEESAW_INLINE_LAMBDA { acc[r][v] = Vec::mul(acc[r][v], alpha); });
+      });
+    }
+    const std::uint32_t* p = slab.p;
+    const std::ptrdiff_t stride = slab.token_stride;
+    const std::ptrdiff_t column = slab.column_bytes;
+    for (int quad = 0; quad < slab.num_quads; ++quad) {
+      const std::byte* keys = slab.quads[quad] + column;
+      unroll<kStepsPerQuad>([&](auto step) SEESAW_INLINE_LAMBDA {
+        Operand v_words[kVecs];
+        Arith::load_values(keys + step * Arith::kTokensPerStep * stride, stride, v_words);
+        unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
+          Operand weight =
+              Arith::broadcast(reinterpret_cast<const std::byte*>(p + step * kLanes + r));
+          Arith::keep_in_register(weight);
+          unroll<kVecs>([&](auto v) SEESAW_INLINE_LAMBDA {
+            acc[r][v] = Arith::dot(acc[r][v], v_words[v], weight);
+          });
+        });
+      });
+      p += kStepsPerQuad * kLanes;
+    }
+    unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
+      unroll<kVecs>([&](auto v) SEESAW_INLINE_LAMBDA {
+        Vec::store(slab.o + r * slab.o_stride + v * kLanes, acc[r][v]);
+      });
+    });
+  }
+
+  SEESAW_INLINE static Float mixed(const MixTask& task, int offset) {
+    Float sum = Vec::mul(Vec::broadcast(task.weights[0]), Vec::load(task.sources[0] + offset));
+    for (int i = 1; i < task.num_sources; ++i) {
+      sum = Vec::fma(Vec::broadcast(task.weights[i]), Vec::load(task.sources[i] + offset), sum);
+    }
+    return sum;
+  }
+
+  SEESAW_INLINE static Float mixed_tail(const MixTask& task, int offset, int rest) {
+    alignas(64) float tail[kLanes] = {};
+    for (int j = 0; j < rest; ++j) {
+      float sum = 0;
+      for (int i = 0; i < task.num_sources; ++i)
+        sum += task.weights[i] * task.sources[i][offset + j];
+      tail[j] = sum;
+    }
+    return Vec::load(tail);
+  }
+
+  SEESAW_INLINE static void store_as(DType dtype, void* out, int offset, Float x) {
+    switch (dtype) {
+      case DType::kBFloat16:
+        return Vec::store_bf16(static_cast<std::uint16_t*>(out) + offset, x);
+      case DType::kFloat16:
+        return Vec::store_f16(static_cast<std::uint16_t*>(out) + offset, x);
+      default:
+        return Vec::store(static_cast<float*>(out) + offset, x);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace seesaw::cpu
