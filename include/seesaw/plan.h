@@ -17,7 +17,7 @@ namespace seesaw {
 struct PlanOptions {
   ScheduleMode mode = ScheduleMode::kThroughput;
   /// Forces exactly min(num_splits, granules of the request) splits of every tile; for tests.
-  std::optional<std::int32_t> num_splits;
+  std::optional<std::int32_t> num_splits{};
 };
 
 /// Divides the work of one call among the device's workers. No device is touched; the result is
@@ -34,7 +34,8 @@ SEESAW_API Result<WorkPlan> plan(const AttentionProblem& problem, const DeviceSp
 
 /// Plans again into `plan` for new lengths of the same problem, device and mode, reusing its
 /// memory: after the first few steps of a decode loop nothing is allocated. Kernel and mode stay
-/// as planned (options.mode is ignored). Errors as plan's; a failing call leaves `plan` as it was.
+/// as planned (options.mode is ignored). Errors as plan's: after kInvalidArgument the plan is as it
+/// was, after kUnsupported it is of no use (decode and prefill refuse it).
 SEESAW_API Status replan(WorkPlan& plan, std::span<const std::int32_t> kv_lengths,
                          std::span<const std::int32_t> q_lengths = {},
                          const PlanOptions& options = {});

@@ -1,0 +1,139 @@
+#include "seesaw/attention.h"
+
+#include <fmt/format.h>
+
+#include "hardware/cpu/launch.h"
+#include "seesaw/device.h"
+#include "system/guard.h"
+#include "system/registry.h"
+#include "system/validate.h"
+
+namespace seesaw {
+namespace {
+
+/// The row of the plan's kernel, where this machine can run it. A plan may come from another one.
+Status find_runnable(const WorkPlan& plan, const Executor& executor, const KernelRow** kernel) {
+  *kernel = find_kernel(plan.kernel_name);
+  if (*kernel == nullptr || (*kernel)->cpu_isa != plan.cpu_isa) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("plan.kernel_name: is \"{}\" for {}, must be as plan() set it",
+                        plan.kernel_name, to_string(plan.cpu_isa))};
+  }
+  if (!cpu_supports(plan.cpu_isa)) {
+    return {StatusCode::kUnsupported,
+            fmt::format("plan.cpu_isa: is {}, must be one that this CPU can run ({} cannot run "
+                        "here)",
+                        to_string(plan.cpu_isa), plan.kernel_name)};
+  }
+  if (executor.num_threads() > 0) return Status::ok();
+  return {StatusCode::kInvalidArgument,
+          "executor: has 0 threads, must have 1 or more: was it moved from?"};
+}
+
+/// The view's memory; nullptr of a view that is not given, whatever its pointer says.
+float* given_floats(const TensorView& view) {
+  return view.is_empty_argument() ? nullptr : static_cast<float*>(view.data);
+}
+
+/// What decode and prefill hand to the kernels alike.
+void set_cache(const CacheArgs& cache, cpu::AttentionArgs& launch) {
+  launch.kv_cache = cache.kv_cache;
+  launch.block_table = cache.block_table;
+  launch.indices = cache.indices;
+  launch.top_k_lengths = cache.top_k_lengths;
+  if (!cache.attn_sink.is_empty_argument()) {
+    launch.attn_sink = static_cast<const float*>(cache.attn_sink.data);
+  }
+  launch.attn_sink_stride = cache.attn_sink.step(0);
+}
+
+cpu::AttentionArgs launch_args(const WorkPlan& plan, const DecodeArgs& args) {
+  cpu::AttentionArgs launch;
+  set_cache(args.cache, launch);
+  launch.q = args.q;
+  launch.q_request_stride = args.q.step(0);
+  launch.q_token_stride = args.q.step(1);
+  launch.q_head_stride = args.q.step(2);
+  if (plan.problem.sparsity == Sparsity::kTopK) {
+    launch.indices_request_stride = args.cache.indices.step(0);
+    launch.indices_token_stride = args.cache.indices.step(1);
+  }
+  launch.out = args.out;
+  launch.out_request_stride = args.out.step(0);
+  launch.out_token_stride = args.out.step(1);
+  launch.out_head_stride = args.out.step(2);
+  launch.lse = given_floats(args.lse);
+  launch.lse_request_stride = args.lse.step(0);
+  launch.lse_head_stride = args.lse.step(1);
+  launch.lse_token_stride = args.lse.step(2);
+  launch.workspace = args.workspace.data();
+  return launch;
+}
+
+/// Query offsets lie in the workspace: they are the call's own, so that a plan stays read-only.
+std::span<const std::int64_t> write_q_starts(const WorkPlan& plan, std::byte* workspace) {
+  auto* q_starts = reinterpret_cast<std::int64_t*>(workspace + plan.q_starts_offset);
+  std::int64_t num_tokens = 0;
+  for (std::size_t i = 0; i < plan.q_lengths.size(); ++i) {
+    q_starts[i] = num_tokens;
+    num_tokens += plan.q_lengths[i];
+  }
+  return {q_starts, plan.q_lengths.size()};
+}
+
+cpu::AttentionArgs launch_args(const WorkPlan& plan, const PrefillArgs& args) {
+  cpu::AttentionArgs launch;
+  set_cache(args.cache, launch);
+  launch.q = args.q;
+  launch.q_token_stride = args.q.step(0);
+  launch.q_head_stride = args.q.step(1);
+  if (plan.problem.sparsity == Sparsity::kTopK) {
+    launch.indices_token_stride = args.cache.indices.step(0);
+  }
+  launch.out = args.out;
+  launch.out_token_stride = args.out.step(0);
+  launch.out_head_stride = args.out.step(1);
+  launch.lse = given_floats(args.lse);
+  launch.lse_token_stride = args.lse.step(0);
+  launch.lse_head_stride = args.lse.step(1);
+  launch.max_logits = given_floats(args.max_logits);
+  launch.max_logits_token_stride = args.max_logits.step(0);
+  launch.max_logits_head_stride = args.max_logits.step(1);
+  launch.q_starts = write_q_starts(plan, args.workspace.data());
+  launch.workspace = args.workspace.data();
+  return launch;
+}
+
+Status validate(const WorkPlan& plan, const DecodeArgs& args) {
+  return validate_decode(plan, args);
+}
+Status validate(const WorkPlan& plan, const PrefillArgs& args) {
+  return validate_prefill(plan, args);
+}
+
+/// validate -> guard -> launch.
+template <typename Args>
+Status run(const WorkPlan& plan, const Args& args, Executor& executor, DataCheck check) {
+  const KernelRow* kernel = nullptr;
+  Status status = find_runnable(plan, executor, &kernel);
+  if (status.is_ok()) status = validate(plan, args);
+  if (!status.is_ok() || total_query_tokens(plan) == 0) return status;
+  if (check == DataCheck::kVerify) status = verify_data(plan, args.cache);
+  if (!status.is_ok()) return status;
+  kernel->launch(plan, launch_args(plan, args), executor.thread_pool());
+  return Status::ok();
+}
+
+}  // namespace
+
+Status decode(const WorkPlan& plan, const DecodeArgs& args, Executor& executor, DataCheck check) {
+  Status status = validate_plan(plan, Phase::kDecode);
+  return status.is_ok() ? run(plan, args, executor, check) : status;
+}
+
+Status prefill(const WorkPlan& plan, const PrefillArgs& args, Executor& executor, DataCheck check) {
+  Status status = validate_plan(plan, Phase::kPrefill);
+  return status.is_ok() ? run(plan, args, executor, check) : status;
+}
+
+}  // namespace seesaw

@@ -1,0 +1,16 @@
+// The optional look at the data itself (DataCheck::kVerify): is every entry that a launch would
+// follow inside the arrays it was given? The first that is not is reported, none is followed.
+#pragma once
+
+#include "seesaw/attention.h"
+#include "seesaw/types/status.h"
+#include "seesaw/types/work_plan.h"
+
+namespace seesaw {
+
+/// Reads block_table for the pages that the planned lengths use, or indices and top_k_lengths; of
+/// requests without query tokens nothing. Views have been validated. Time is O(entries used).
+/// Errors: kCorruptData with the entry's coordinates, e.g. "block_table[3, 7]: is 812, ...".
+Status verify_data(const WorkPlan& plan, const CacheArgs& cache);
+
+}  // namespace seesaw
