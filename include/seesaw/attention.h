@@ -21,35 +21,35 @@ enum class DataCheck : std::uint8_t {
 struct CacheArgs {
   /// Paged cache [num_pages, page_size, h_kv, d_qk], any strides with a unit last one: pages may
   /// be slices of a larger buffer. Slots that no request references are never read.
-  ConstTensorView kv_cache;
+  ConstTensorView kv_cache{};
   /// int32 [b, max_pages]: page of each page_size tokens; entries beyond a request's length are
   /// never read. Dense only.
-  ConstTensorView block_table;
+  ConstTensorView block_table{};
   /// int32 or nothing; kTopK only: [num query tokens.., top_k] (decode [b, s_q, top_k], prefill
   /// [total_q, top_k]), each page * page_size + offset, or -1 for none, anywhere in the row.
-  ConstTensorView indices;
+  ConstTensorView indices{};
   /// int32 [b] or nothing; kTopK only: only that many leftmost columns count, the rest is not read.
-  ConstTensorView top_k_lengths;
+  ConstTensorView top_k_lengths{};
   /// float32 [h_q], natural log; iff problem.has_attn_sink. out is multiplied by
   /// exp(lse) / (exp(lse) + exp(sink)); lse is returned without it.
-  ConstTensorView attn_sink;
+  ConstTensorView attn_sink{};
 };
 
 struct DecodeArgs {
-  ConstTensorView q;  // [b, s_q, h_q, d_qk], unit last stride
-  CacheArgs cache;
-  TensorView out;                  // [b, s_q, h_q, d_v], unit last stride
-  TensorView lse;                  // float32 [b, h_q, s_q], any strides, or not given. Natural log
-  std::span<std::byte> workspace;  // at least plan.workspace_bytes, 64-byte aligned
+  ConstTensorView q{};  // [b, s_q, h_q, d_qk], unit last stride
+  CacheArgs cache{};
+  TensorView out{};  // [b, s_q, h_q, d_v], unit last stride
+  TensorView lse{};  // float32 [b, h_q, s_q], any strides, or not given. Natural log
+  std::span<std::byte> workspace{};  // at least plan.workspace_bytes, 64-byte aligned
 };
 
 struct PrefillArgs {
-  ConstTensorView q;  // [total_q, h_q, d_qk]: requests' tokens one after the other
-  CacheArgs cache;
-  TensorView out;         // [total_q, h_q, d_v]
-  TensorView lse;         // float32 [total_q, h_q], any strides, or not given. Natural log
-  TensorView max_logits;  // float32 [total_q, h_q] or not given: the largest scaled score
-  std::span<std::byte> workspace;
+  ConstTensorView q{};  // [total_q, h_q, d_qk]: requests' tokens one after the other
+  CacheArgs cache{};
+  TensorView out{};         // [total_q, h_q, d_v]
+  TensorView lse{};         // float32 [total_q, h_q], any strides, or not given. Natural log
+  TensorView max_logits{};  // float32 [total_q, h_q] or not given: the largest scaled score
+  std::span<std::byte> workspace{};
 };
 
 /// softmax(scale * Q K^T) V for plan.problem, lengths as planned. Synchronous on the CPU; nothing

@@ -11,10 +11,11 @@ namespace seesaw {
 
 /// Writes new tokens into their slots, rounding to the cache's type (nearest, ties to even).
 struct AppendArgs {
-  ConstTensorView latent;        // [num_tokens, h_kv, d_latent], float32, bfloat16 or float16
-  ConstTensorView rope;          // [num_tokens, h_kv, d_rope], same type, or not given (d_rope = 0)
-  ConstTensorView slot_mapping;  // int64 [num_tokens]: page * page_size + offset; -1 skips a token
-  TensorView kv_cache;  // [num_pages, page_size, h_kv, d_latent + d_rope], unit last stride
+  ConstTensorView latent{};  // [num_tokens, h_kv, d_latent], float32, bfloat16 or float16
+  ConstTensorView rope{};    // [num_tokens, h_kv, d_rope], same type, or not given (d_rope = 0)
+  ConstTensorView
+      slot_mapping{};     // int64 [num_tokens]: page * page_size + offset; -1 skips a token
+  TensorView kv_cache{};  // [num_pages, page_size, h_kv, d_latent + d_rope], unit last stride
 };
 
 /// Every slot is checked before anything is written. Errors: kInvalidArgument (shapes, types),
@@ -23,10 +24,10 @@ SEESAW_API Status append(const AppendArgs& args, KvFormat format, Executor& exec
 
 /// Reads requests' tokens in order into one contiguous array.
 struct GatherArgs {
-  ConstTensorView kv_cache;       // [num_pages, page_size, h_kv, d_qk]
-  ConstTensorView block_table;    // int32 [b, max_pages]
-  ConstTensorView cache_seqlens;  // int32 [b]
-  TensorView out;  // [sum of cache_seqlens, h_kv, d_qk], any of the three float types
+  ConstTensorView kv_cache{};       // [num_pages, page_size, h_kv, d_qk]
+  ConstTensorView block_table{};    // int32 [b, max_pages]
+  ConstTensorView cache_seqlens{};  // int32 [b]
+  TensorView out{};  // [sum of cache_seqlens, h_kv, d_qk], any of the three float types
 };
 
 /// Errors: kInvalidArgument, kCorruptData (first page or length out of range).

@@ -21,8 +21,8 @@ enum class Mask : std::uint8_t {
 };
 
 enum class Sparsity : std::uint8_t {
-  kDense,   // a query sees its request's keys through the block table
-  kTopK,    // each query token names the keys it sees by index; causal must be kNone
+  kDense,  // a query sees its request's keys through the block table
+  kTopK,   // each query token names the keys it sees by index; causal must be kNone
 };
 
 /// Largest d_qk (and so d_v) that a problem may ask for.
@@ -32,20 +32,20 @@ inline constexpr std::int64_t kMaxHeadDim = 1024;
 /// [h_kv, d_qk], and V is its first d_v dimensions.
 struct AttentionProblem {
   Phase phase = Phase::kDecode;
-  std::int64_t batch = 0;      // b: requests
-  std::int64_t s_q = 1;        // decode: query tokens a request; prefill: the longest request's
-  std::int64_t h_q = 128;      // query heads
-  std::int64_t h_kv = 1;       // KV heads; divides h_q
-  std::int64_t d_qk = 576;     // latent + rope
-  std::int64_t d_v = 512;      // latent
-  std::int64_t page_size = 64; // tokens a page
+  std::int64_t batch = 0;       // b: requests
+  std::int64_t s_q = 1;         // decode: query tokens a request; prefill: the longest request's
+  std::int64_t h_q = 128;       // query heads
+  std::int64_t h_kv = 1;        // KV heads; divides h_q
+  std::int64_t d_qk = 576;      // latent + rope
+  std::int64_t d_v = 512;       // latent
+  std::int64_t page_size = 64;  // tokens a page
   DType q_dtype = DType::kBFloat16;
   DType out_dtype = DType::kBFloat16;
   KvFormat kv_format = KvFormat::kBFloat16;
   Mask mask = Mask::kNone;
   Sparsity sparsity = Sparsity::kDense;
-  std::int64_t top_k = 0;      // kTopK: columns of the index array
-  std::optional<float> softmax_scale;  // default d_qk^-0.5
+  std::int64_t top_k = 0;                // kTopK: columns of the index array
+  std::optional<float> softmax_scale{};  // default d_qk^-0.5
   bool has_attn_sink = false;
 
   float scale() const noexcept {
