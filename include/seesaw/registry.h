@@ -6,6 +6,7 @@
 
 #include "seesaw/types/device_spec.h"
 #include "seesaw/types/dtype.h"
+#include "seesaw/types/export.h"
 #include "seesaw/types/kv_format.h"
 
 namespace seesaw {
@@ -27,6 +28,6 @@ struct KernelInfo {
 };
 
 /// All kernels in order of preference, those included that this machine cannot run.
-std::vector<KernelInfo> list_kernels();
+SEESAW_API std::vector<KernelInfo> list_kernels();
 
 }  // namespace seesaw
