@@ -34,8 +34,8 @@ struct SequenceTokens {
 /// were (the cache's slots behind the sequences' ends aside).
 class Session {
  public:
-  /// Errors: kInvalidArgument (an option out of range), kUnsupported (no attention kernel here
-  /// serves the model's shape), kDeviceError (the cache does not fit the memory).
+  /// Errors: kInvalidArgument (an option out of range, for example a cache larger than the
+  /// memory), kUnsupported (no attention kernel here serves the model's shape).
   static Result<Session> create(const Model& model, const SessionOptions& options = {});
 
   Session(Session&&) noexcept;

@@ -1,0 +1,254 @@
+#include "model/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "model/forward.h"
+#include "model/latent_cache.h"
+#include "model/step.h"
+
+namespace seesaw::model {
+namespace {
+
+Status invalid(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
+
+/// Room for new tokens, given back unless it is kept.
+class Reservation {
+ public:
+  explicit Reservation(PageAllocator& allocator) : allocator_(allocator) {}
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  ~Reservation() {
+    // Cannot fail: the sequences are known and their starts lie within them.
+    for (const auto& [sequence, start] : starts_) {
+      static_cast<void>(allocator_.truncate(sequence, start));
+    }
+  }
+
+  Status add(SequenceId sequence, std::int64_t num_tokens) {
+    const std::int64_t start = allocator_.num_tokens(sequence);
+    starts_.reserve(starts_.size() + 1);  // so that nothing can throw once the pages are taken
+    if (Status status = allocator_.extend(sequence, num_tokens, copies_); !status) return status;
+    starts_.emplace_back(sequence, start);
+    return Status::ok();
+  }
+
+  std::int64_t start(std::size_t idx) const { return starts_[idx].second; }
+  void keep() { starts_.clear(); }
+
+ private:
+  PageAllocator& allocator_;
+  std::vector<std::pair<SequenceId, std::int64_t>> starts_;
+  std::vector<PageCopy> copies_;  // stays empty: sessions never share pages
+};
+
+}  // namespace
+
+struct Session::State {
+  State(const Model& of_model, const SessionOptions& of_session, LatentCache of_cache)
+      : model(of_model),
+        options(of_session),
+        cache(std::move(of_cache)),
+        forward(model.config(), model.weights(), model.device(), model.executor()) {}
+
+  Status check(std::span<const SequenceTokens> batch) const;
+  Status check_ids(std::size_t request_idx, std::span<const std::int32_t> ids) const;
+  Status reserve(std::span<const SequenceTokens> batch, Reservation& reservation);
+  Status prefill(std::span<const SequenceTokens> batch, const Reservation& reservation,
+                 LogitsOf logits_of, float* logits);
+
+  Model model;
+  SessionOptions options;
+  LatentCache cache;
+  Forward forward;
+  Step step;
+};
+
+Status Session::State::check_ids(std::size_t request_idx, std::span<const std::int32_t> ids) const {
+  const std::int64_t vocab_size = model.config().vocab_size;
+  const auto outside =
+      std::ranges::find_if(ids, [&](std::int32_t id) { return id < 0 || id >= vocab_size; });
+  if (outside == ids.end()) return Status::ok();
+  return invalid(fmt::format("batch[{}].ids[{}]: is {}, must be from 0 to vocab_size - 1 = {}",
+                             request_idx, outside - ids.begin(), *outside, vocab_size - 1));
+}
+
+Status Session::State::check(std::span<const SequenceTokens> batch) const {
+  std::vector<SequenceId> seen;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const auto& [sequence, ids] = batch[i];
+    const std::int64_t present = cache.allocator().num_tokens(sequence);
+    if (present < 0) {
+      return invalid(
+          fmt::format("batch[{}].sequence: {} is not a sequence of this session", i, sequence));
+    }
+    if (ids.empty()) return invalid(fmt::format("batch[{}].ids: must not be empty", i));
+    const auto added = static_cast<std::int64_t>(ids.size());
+    if (added > model.config().max_positions - present) {
+      return invalid(
+          fmt::format("batch[{}].ids: {} tokens behind {} of the sequence, must be together <= "
+                      "max_position_embeddings = {}",
+                      i, added, present, model.config().max_positions));
+    }
+    if (Status status = check_ids(i, ids); !status) return status;
+    seen.push_back(sequence);
+  }
+  std::ranges::sort(seen);
+  const auto repeated = std::ranges::adjacent_find(seen);
+  if (repeated == seen.end()) return Status::ok();
+  return invalid(fmt::format("batch: sequence {} stands in it twice", *repeated));
+}
+
+Status Session::State::reserve(std::span<const SequenceTokens> batch, Reservation& reservation) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const auto& [sequence, ids] = batch[i];
+    const std::int32_t num_free = cache.allocator().num_free_pages();
+    const Status status = reservation.add(sequence, static_cast<std::int64_t>(ids.size()));
+    if (status.code() == StatusCode::kOutOfPages) {
+      return {StatusCode::kOutOfPages,
+              fmt::format("batch[{}].ids: {} tokens behind {} of the sequence do not fit the "
+                          "cache: {} of its {} pages of {} tokens are free (cache_tokens = {})",
+                          i, ids.size(), cache.allocator().num_tokens(sequence), num_free,
+                          cache.allocator().num_pages(), cache.allocator().page_size(),
+                          options.cache_tokens)};
+    }
+    if (!status) return status;
+  }
+  return Status::ok();
+}
+
+/// Fills steps of at most chunk_tokens from the requests, in order.
+Status Session::State::prefill(std::span<const SequenceTokens> batch,
+                               const Reservation& reservation, LogitsOf logits_of, float* logits) {
+  std::vector<StepPiece> pieces;
+  std::vector<std::int64_t> wanted;  // tokens of the step whose logits are asked for
+  std::size_t request_idx = 0;
+  std::size_t done = 0;  // tokens of that request
+  while (request_idx < batch.size()) {
+    pieces.clear();
+    wanted.clear();
+    auto room = static_cast<std::size_t>(options.chunk_tokens);
+    std::int64_t step_tokens = 0;
+    while (room > 0 && request_idx < batch.size()) {
+      const auto& [sequence, ids] = batch[request_idx];
+      const std::size_t count = std::min(room, ids.size() - done);
+      pieces.push_back({ids.subspan(done, count),
+                        reservation.start(request_idx) + static_cast<std::int64_t>(done),
+                        cache.allocator().pages(sequence)});
+      room -= count;
+      done += count;
+      const bool is_complete = done == ids.size();
+      const std::int64_t step_end = step_tokens + static_cast<std::int64_t>(count);
+      const bool is_every = logits_of == LogitsOf::kEveryToken;
+      for (std::int64_t token = is_every ? step_tokens : step_end - (is_complete ? 1 : 0);
+           token < step_end; ++token) {
+        wanted.push_back(token);
+      }
+      step_tokens = step_end;
+      if (is_complete) {
+        ++request_idx;
+        done = 0;
+      }
+    }
+    build_step(Phase::kPrefill, pieces, options.page_size, step);
+    if (Status status = forward.run(step, cache); !status) return status;
+    forward.compute_logits(wanted, logits);
+    logits += static_cast<std::int64_t>(wanted.size()) * model.config().vocab_size;
+  }
+  return Status::ok();
+}
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Result<Session> Session::create(const Model& model, const SessionOptions& options) {
+  SessionOptions resolved = options;
+  if (resolved.cache_tokens == 0) resolved.cache_tokens = model.config().max_positions;
+  constexpr std::int64_t kMaxChunk = 65'536;
+  if (resolved.chunk_tokens < 1 || resolved.chunk_tokens > kMaxChunk) {
+    return invalid(
+        fmt::format("chunk_tokens: is {}, must be from 1 to {}", resolved.chunk_tokens, kMaxChunk));
+  }
+  auto cache = LatentCache::create(model.config(), {.num_tokens = resolved.cache_tokens,
+                                                    .page_size = resolved.page_size,
+                                                    .format = resolved.kv_format,
+                                                    .memory_bytes = model.device().memory_bytes});
+  if (!cache) return cache.status();
+  auto state = std::make_unique<State>(model, resolved, std::move(cache).value());
+  const Status served = state->forward.attention().check(resolved.kv_format, resolved.page_size);
+  if (!served) return served;
+  return Session(std::move(state));
+}
+
+SequenceId Session::add_sequence() { return state_->cache.allocator().create(); }
+
+Status Session::remove_sequence(SequenceId sequence) {
+  return state_->cache.allocator().free(sequence);
+}
+
+std::int64_t Session::num_tokens(SequenceId sequence) const noexcept {
+  return state_->cache.allocator().num_tokens(sequence);
+}
+
+std::int64_t Session::max_sequence_tokens() const noexcept {
+  const PageAllocator& allocator = state_->cache.allocator();
+  return std::min(state_->model.config().max_positions,
+                  std::int64_t{allocator.num_pages()} * allocator.page_size());
+}
+
+Status Session::prefill(std::span<const SequenceTokens> batch, LogitsOf logits_of,
+                        std::vector<float>& logits) {
+  if (Status status = state_->check(batch); !status) return status;
+  std::size_t num_rows = batch.size();
+  if (logits_of == LogitsOf::kEveryToken) {
+    num_rows = 0;
+    for (const SequenceTokens& request : batch) num_rows += request.ids.size();
+  }
+  logits.resize(num_rows * static_cast<std::size_t>(model().config().vocab_size));
+  Reservation reservation(state_->cache.allocator());
+  if (Status status = state_->reserve(batch, reservation); !status) return status;
+  const Status status = state_->prefill(batch, reservation, logits_of, logits.data());
+  if (status) reservation.keep();
+  return status;
+}
+
+Status Session::decode(std::span<const SequenceId> sequences, std::span<const std::int32_t> ids,
+                       std::vector<float>& logits) {
+  if (ids.size() != sequences.size()) {
+    return invalid(fmt::format("ids: has {} elements, must have {}, one for each sequence",
+                               ids.size(), sequences.size()));
+  }
+  std::vector<SequenceTokens> batch;
+  std::vector<std::int64_t> every_token;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    batch.push_back({sequences[i], ids.subspan(i, 1)});
+    every_token.push_back(static_cast<std::int64_t>(i));
+  }
+  if (Status status = state_->check(batch); !status) return status;
+  logits.resize(batch.size() * static_cast<std::size_t>(model().config().vocab_size));
+  if (batch.empty()) return Status::ok();
+  Reservation reservation(state_->cache.allocator());
+  if (Status status = state_->reserve(batch, reservation); !status) return status;
+  std::vector<StepPiece> pieces;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    pieces.push_back(
+        {batch[i].ids, reservation.start(i), state_->cache.allocator().pages(batch[i].sequence)});
+  }
+  build_step(Phase::kDecode, pieces, options().page_size, state_->step);
+  if (Status status = state_->forward.run(state_->step, state_->cache); !status) return status;
+  state_->forward.compute_logits(every_token, logits.data());
+  reservation.keep();
+  return Status::ok();
+}
+
+const Model& Session::model() const noexcept { return state_->model; }
+const SessionOptions& Session::options() const noexcept { return state_->options; }
+std::int64_t Session::cache_bytes() const noexcept { return state_->cache.bytes(); }
+
+std::string Session::explain_decode() const { return state_->forward.attention().explain_decode(); }
+
+}  // namespace seesaw::model
