@@ -52,7 +52,9 @@ void bound_weights(const RowSensitivity& row, double d_qk, const KernelArithmeti
     return;
   }
   const double scaling = row.max_abs_product_sum * gamma(3) + flushed_products;
-  bound.random_dot = row.max_abs_product_sum * std::sqrt(d_qk) * kRoundoff;
+  // Partial sums lie about the straight line to the whole as a random walk does.
+  const double walk = std::numbers::sqrt2 * std::hypot(row.max_product_norm, row.max_abs_logit);
+  bound.random_dot = std::min(walk, row.max_abs_product_sum) * std::sqrt(d_qk) * kRoundoff;
   bound.random_p = rounded_p;
   bound.score = scaling + kDeviations * bound.random_dot;
   bound.shared_log = scaling + exponent;
@@ -137,6 +139,8 @@ ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProbl
   const double out_roundoff =
       problem.out_dtype == DType::kFloat32 ? 0.0 : unit_roundoff(problem.out_dtype);
   const double out_flushed = problem.out_dtype == DType::kFloat16 ? 0x1p-25 : kSmallestNormal;
+  std::vector<ErrorModel> models{ErrorModel::kWorstCase};
+  if (model == ErrorModel::kProbabilistic) models.push_back(model);
 
   ErrorBounds bounds;
   bounds.out.resize(num_rows * d_v);
@@ -144,12 +148,18 @@ ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProbl
   bounds.max_logits.resize(num_rows);
   for (std::size_t r = 0; r < num_rows; ++r) {
     if (reference.rows[r].num_keys == 0) continue;  // exact
-    const RowBound bound = bound_row(reference, r, d_qk, arithmetic, model);
-    bounds.lse[r] = bound.lse;
-    bounds.max_logits[r] = bound.score + gamma(2) * std::abs(reference.max_logits[r]);
-    for (std::size_t i = r * d_v; i < (r + 1) * d_v; ++i) {
-      const double error = bound_element(reference, i, bound);
-      bounds.out[i] = error + out_roundoff * (std::abs(reference.out[i]) + error) + out_flushed;
+    for (ErrorModel each : models) {
+      const RowBound bound = bound_row(reference, r, d_qk, arithmetic, each);
+      const auto lower = [&](double& smallest, double value) {
+        smallest = each == models.front() ? value : std::min(smallest, value);
+      };
+      lower(bounds.lse[r], bound.lse);
+      lower(bounds.max_logits[r], bound.score + gamma(2) * std::abs(reference.max_logits[r]));
+      for (std::size_t i = r * d_v; i < (r + 1) * d_v; ++i) {
+        const double error = bound_element(reference, i, bound);
+        const double rounding = out_roundoff * (std::abs(reference.out[i]) + error);
+        lower(bounds.out[i], error + rounding + out_flushed);
+      }
     }
   }
   return bounds;

@@ -130,16 +130,20 @@ void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const R
   double* abs_sum = outputs.abs_sum.data() + row_idx * d_v;
   double* deviation = outputs.deviation.data() + row_idx * d_v;
   double* deviation_norm = outputs.deviation_norm.data() + row_idx * d_v;
+  const auto raise = [](double& largest, double value) { largest = std::max(largest, value); };
   const auto abs_product = [](double a, double b) { return std::abs(a * b); };
+  const auto square_product = [](double a, double b) { return a * b * a * b; };
   const auto max_abs = [](double a, double b) { return std::max(a, std::abs(b)); };
   sensitivity.max_abs_input = std::accumulate(q.begin(), q.end(), 0.0, max_abs);
   for (std::size_t j = 0; j < keys.size(); ++j) {
     const double weight = row.weights[j];
-    const double products =
-        std::transform_reduce(q.begin(), q.end(), keys[j].begin(), 0.0, std::plus<>(), abs_product);
-    sensitivity.max_abs_product_sum =
-        std::max(sensitivity.max_abs_product_sum, std::abs(scale) * products);
-    sensitivity.logit_range = std::max(sensitivity.logit_range, row.max_logit - row.logits[j]);
+    const auto sum_over_dims = [&](auto term) {
+      return std::transform_reduce(q.begin(), q.end(), keys[j].begin(), 0.0, std::plus<>(), term);
+    };
+    raise(sensitivity.max_abs_product_sum, std::abs(scale) * sum_over_dims(abs_product));
+    raise(sensitivity.max_product_norm, std::abs(scale) * std::sqrt(sum_over_dims(square_product)));
+    raise(sensitivity.max_abs_logit, std::abs(row.logits[j]));
+    raise(sensitivity.logit_range, row.max_logit - row.logits[j]);
     sensitivity.max_abs_input =
         std::accumulate(keys[j].begin(), keys[j].end(), sensitivity.max_abs_input, max_abs);
     sensitivity.weight_norm += weight * weight;

@@ -30,6 +30,8 @@ struct ReferenceInputs {
 struct RowSensitivity {
   std::int64_t num_keys = 0;
   double max_abs_product_sum = 0;  // max_j |scale| * sum_i |q_i k_ji|
+  double max_product_norm = 0;     // max_j |scale| * sqrt(sum_i (q_i k_ji)^2)
+  double max_abs_logit = 0;        // max_j |scale * sum_i q_i k_ji|
   double max_abs_input = 0;        // max over all q_i and k_ji of the absolute value
   double logit_range = 0;          // max_j - min_j of the scaled scores, natural units
   double weight_norm = 0;          // sqrt(sum_j p_j^2)

@@ -70,7 +70,6 @@ class AttentionCase {
   std::vector<double> out() const { return out_.values(); }
   std::vector<double> lse() const;
   std::vector<double> max_logits() const { return max_logits_.values(); }
-  /// Outputs' bits, for comparing runs.
   void poison_outputs();
   bool output_gaps_are_untouched() const;
 
@@ -78,6 +77,7 @@ class AttentionCase {
   StridedArray& kv_cache() { return kv_cache_; }
   StridedArray& block_table() { return block_table_; }
   StridedArray& indices() { return indices_; }
+  StridedArray& attn_sink() { return attn_sink_; }
 
  private:
   /// A view's gaps: elements added to the strides of the outer dimensions under Layout::kGaps.

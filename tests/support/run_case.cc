@@ -60,9 +60,10 @@ algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan) {
 }
 
 algorithm::ErrorModel error_model_of(const CaseSpec& spec) {
-  return spec.shape == ScoreShape::kNormal && spec.stddev >= 0.25
-             ? algorithm::ErrorModel::kProbabilistic
-             : algorithm::ErrorModel::kWorstCase;
+  const bool repeats =
+      spec.shape == ScoreShape::kEqualKeys || spec.shape == ScoreShape::kEqualValues;
+  return !repeats && spec.stddev >= 0.25 ? algorithm::ErrorModel::kProbabilistic
+                                         : algorithm::ErrorModel::kWorstCase;
 }
 
 ::testing::AssertionResult check_outputs(const AttentionCase& attention_case,

@@ -33,7 +33,7 @@ struct RunReport {
 /// float32.
 algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan);
 
-/// The sharper model where its assumption holds of the inputs: normal scores, well spread.
+/// The sharper model where its assumption holds of the inputs: nothing repeats, scores are spread.
 algorithm::ErrorModel error_model_of(const CaseSpec& spec);
 
 /// Checks outputs that stand in `attention_case` against the oracle: out, lse and (prefill)
