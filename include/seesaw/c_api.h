@@ -47,24 +47,26 @@ enum {
   SEESAW_OUT_OF_MEMORY = 9
 };
 
-enum { /* dtype */
-       SEESAW_FLOAT32 = 0,
-       SEESAW_BFLOAT16 = 1,
-       SEESAW_FLOAT16 = 2,
-       SEESAW_FLOAT8_E4M3 = 3,
-       SEESAW_INT32 = 4,
-       SEESAW_INT64 = 5,
-       SEESAW_UINT8 = 6
+/* dtype */
+enum {
+  SEESAW_FLOAT32 = 0,
+  SEESAW_BFLOAT16 = 1,
+  SEESAW_FLOAT16 = 2,
+  SEESAW_FLOAT8_E4M3 = 3,
+  SEESAW_INT32 = 4,
+  SEESAW_INT64 = 5,
+  SEESAW_UINT8 = 6
 };
 
-enum { /* kv_format */
-       SEESAW_KV_FLOAT32 = 0,
-       SEESAW_KV_BFLOAT16 = 1,
-       SEESAW_KV_FLOAT16 = 2,
-       SEESAW_KV_FP8_PER_TENSOR = 3,
-       SEESAW_KV_FP8_V32 = 4,
-       SEESAW_KV_FP8_PER_TOKEN = 5,
-       SEESAW_KV_FP8_V4 = 6
+/* kv_format */
+enum {
+  SEESAW_KV_FLOAT32 = 0,
+  SEESAW_KV_BFLOAT16 = 1,
+  SEESAW_KV_FLOAT16 = 2,
+  SEESAW_KV_FP8_PER_TENSOR = 3,
+  SEESAW_KV_FP8_V32 = 4,
+  SEESAW_KV_FP8_PER_TOKEN = 5,
+  SEESAW_KV_FP8_V4 = 6
 };
 
 enum { SEESAW_DECODE = 0, SEESAW_PREFILL = 1 };         /* phase */
@@ -73,18 +75,16 @@ enum { SEESAW_DENSE = 0, SEESAW_TOP_K = 1 };            /* sparsity */
 enum { SEESAW_DEVICE_CPU = 0, SEESAW_DEVICE_CUDA = 1 }; /* device kind */
 enum { SEESAW_TRUST = 0, SEESAW_VERIFY = 1 };           /* data check */
 
-enum { /* cpu_isa */
-       SEESAW_ISA_GENERIC = 0,
-       SEESAW_ISA_AVX2 = 1,
-       SEESAW_ISA_AVX512 = 2,
-       SEESAW_ISA_AVX512_BF16 = 3
+/* cpu_isa */
+enum {
+  SEESAW_ISA_GENERIC = 0,
+  SEESAW_ISA_AVX2 = 1,
+  SEESAW_ISA_AVX512 = 2,
+  SEESAW_ISA_AVX512_BF16 = 3
 };
 
-enum { /* schedule mode */
-       SEESAW_THROUGHPUT = 0,
-       SEESAW_LATENCY = 1,
-       SEESAW_BATCH_INVARIANT = 2
-};
+/* schedule mode */
+enum { SEESAW_THROUGHPUT = 0, SEESAW_LATENCY = 1, SEESAW_BATCH_INVARIANT = 2 };
 
 /* ---- Errors and version ---- */
 
