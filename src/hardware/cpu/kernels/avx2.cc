@@ -5,12 +5,8 @@
 namespace seesaw::cpu {
 namespace {
 // 12 accumulators of 16 registers.
-constexpr Blocking kBlocking{.score_groups = 1,
-                             .score_quads_one_group = 3,
-                             .score_quads_all_groups = 3,
-                             .value_rows = 4,
-                             .value_vecs = 3,
-                             .block_tokens = 96};
+constexpr Blocking kBlocking{
+    .parts = 1, .score_quads = 3, .value_rows = 4, .value_vecs = 3, .block_tokens = 96};
 using Kernel = Tile<FloatArith<VecAvx2, kBlocking>>;
 constexpr TileKernels kKernels{.rows_per_tile = Kernel::kMaxRows,
                                .scratch_bytes = &Kernel::scratch_bytes,

@@ -5,12 +5,8 @@
 namespace seesaw::cpu {
 namespace {
 // 24 accumulators of 32 registers.
-constexpr Blocking kBlocking{.score_groups = 2,
-                             .score_quads_one_group = 6,
-                             .score_quads_all_groups = 3,
-                             .value_rows = 8,
-                             .value_vecs = 3,
-                             .block_tokens = 96};
+constexpr Blocking kBlocking{
+    .parts = 2, .score_quads = 3, .value_rows = 8, .value_vecs = 3, .block_tokens = 96};
 using Kernel = Tile<FloatArith<VecAvx512, kBlocking>>;
 constexpr TileKernels kKernels{.rows_per_tile = Kernel::kMaxRows,
                                .scratch_bytes = &Kernel::scratch_bytes,

@@ -12,36 +12,45 @@ struct Bf16Arith {
   using Vec = VecAvx512;
   using Float = __m512;
   using Operand = __m512i;
-  static constexpr int kTokensPerStep = 2;
-  static constexpr int kDimsPerStep = 2;
+  static constexpr int kDimsPerWord = 2;
   static constexpr int kElementBytes = 2;
   static constexpr int kDimChunk = 32;
-  static constexpr int kBlockTokens = 192;
-  // 24 accumulators either way, plus queries and a key word: VDPBF16PS takes five to six clocks at
-  // two a clock, and one load a product is all that the load ports allow.
-  static constexpr int kScoreGroups = 2;
+  static constexpr int kBlockTokens = 96;
+  // VDPBF16PS takes five to six clocks at two a clock: at least 12 accumulators. 24 for the scores
+  // leave room for queries and key words; loads are 14 to 24 products there, 10 to 16 in values.
+  static constexpr int kParts = 2;
+  static constexpr int kScoreQuads = 3;
   static constexpr int kValueRows = 8;
   static constexpr int kValueVecs = 2;
-  template <int kGroups>
-  static constexpr int score_quads() {
-    return kGroups == 1 ? 6 : 3;
-  }
 
   static bool multiplies(DType /*bfloat16*/, int d_qk, int d_v) {
-    return d_qk % 2 == 0 && d_v % kDimChunk == 0;
+    return d_qk % (kDimsPerWord * kParts) == 0 && d_v % kDimChunk == 0;
   }
 
   SEESAW_INLINE static Operand load(const std::uint32_t* words) {
     return _mm512_loadu_si512(words);
   }
-  SEESAW_INLINE static Operand broadcast(const std::byte* word) {
-    int x;
-    __builtin_memcpy(&x, word, 4);
-    return _mm512_set1_epi32(x);
+  /// kWords words of a key, repeated.
+  template <int kWords>
+  SEESAW_INLINE static Operand broadcast(const std::byte* words) {
+    if constexpr (kWords == 2) {
+      long long x;
+      __builtin_memcpy(&x, words, 8);
+      return _mm512_set1_epi64(x);
+    } else {
+      int x;
+      __builtin_memcpy(&x, words, 4);
+      return _mm512_set1_epi32(x);
+    }
   }
   SEESAW_INLINE static void keep_in_register(Operand& x) { asm("" : "+v"(x)); }
   SEESAW_INLINE static Float dot(Float acc, Operand a, Operand b) {
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  }
+
+  /// Sixteen rows' sums from vectors of (row, word).
+  SEESAW_INLINE static Float add_parts(const Float (&acc)[2]) {
+    return Vec::add_neighbours(acc[0], acc[1]);
   }
 
   /// Pairs two tokens' values. Unpacking works within 128-bit lanes, so of 32 dimensions word
@@ -85,7 +94,6 @@ struct Bf16Arith {
   SEESAW_INLINE static void widen_row(const std::byte* from, DType /*bfloat16*/, int d,
                                       std::byte* to) {
     __builtin_memcpy(to, from, static_cast<std::size_t>(d) * 2);
-    if (d % 2 != 0) __builtin_memset(to + d * 2, 0, 2);  // completes the last pair
   }
 };
 

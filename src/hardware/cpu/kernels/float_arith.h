@@ -9,11 +9,10 @@ namespace {
 
 /// Register blocking of one instruction set: accumulators of a product and what they hold.
 struct Blocking {
-  int score_groups;  // lane groups that share a broadcast key word
-  int score_quads_one_group;
-  int score_quads_all_groups;
-  int value_rows;  // rows of O
-  int value_vecs;  // vectors of O's columns
+  int parts;        // vectors that a group of rows is spread over: 1 or 2
+  int score_quads;  // quads of keys a pass: 4 * parts * score_quads accumulators
+  int value_rows;   // rows of O
+  int value_vecs;   // vectors of O's columns
   int block_tokens;
 };
 
@@ -22,30 +21,32 @@ struct FloatArith {
   using Vec = VecType;
   using Float = typename Vec::Float;
   using Operand = Float;
-  static constexpr int kTokensPerStep = 1;
-  static constexpr int kDimsPerStep = 1;
+  static constexpr int kDimsPerWord = 1;
   static constexpr int kElementBytes = 4;
   static constexpr int kDimChunk = Vec::kLanes;
   static constexpr int kBlockTokens = kBlocking.block_tokens;
-  static constexpr int kScoreGroups = kBlocking.score_groups;
+  static constexpr int kParts = kBlocking.parts;
+  static constexpr int kScoreQuads = kBlocking.score_quads;
   static constexpr int kValueRows = kBlocking.value_rows;
   static constexpr int kValueVecs = kBlocking.value_vecs;
-  template <int kGroups>
-  static constexpr int score_quads() {
-    return kGroups == 1 ? kBlocking.score_quads_one_group : kBlocking.score_quads_all_groups;
-  }
 
-  static bool multiplies(DType dtype, int /*d_qk*/, int d_v) {
-    return dtype == DType::kFloat32 && d_v % Vec::kLanes == 0;
+  static bool multiplies(DType dtype, int d_qk, int d_v) {
+    return dtype == DType::kFloat32 && d_qk % kParts == 0 && d_v % Vec::kLanes == 0;
   }
 
   SEESAW_INLINE static Operand load(const std::uint32_t* words) {
     return Vec::load(reinterpret_cast<const float*>(words));
   }
-  SEESAW_INLINE static Operand broadcast(const std::byte* word) {
-    float x;
-    __builtin_memcpy(&x, word, 4);
-    return Vec::broadcast(x);
+  /// kWords words of a key, repeated.
+  template <int kWords>
+  SEESAW_INLINE static Operand broadcast(const std::byte* words) {
+    if constexpr (kWords == 2) {
+      return Vec::broadcast_pair(words);
+    } else {
+      float x;
+      __builtin_memcpy(&x, words, 4);
+      return Vec::broadcast(x);
+    }
   }
   SEESAW_INLINE static void keep_in_register(Operand& x) {
 #if defined(__AVX512F__)
@@ -57,6 +58,14 @@ struct FloatArith {
 #endif
   }
   SEESAW_INLINE static Float dot(Float acc, Operand a, Operand b) { return Vec::fma(a, b, acc); }
+
+  SEESAW_INLINE static Float add_parts(const Float (&acc)[kParts]) {
+    if constexpr (kParts == 2) {
+      return Vec::add_neighbours(acc[0], acc[1]);
+    } else {
+      return acc[0];
+    }
+  }
 
   template <int kVecs>
   SEESAW_INLINE static void load_values(const std::byte* key, std::ptrdiff_t /*stride*/,

@@ -5,12 +5,8 @@
 namespace seesaw::cpu {
 namespace {
 // 8 accumulators: SSE2 has 16 registers and no fused multiply-add, so products need some too.
-constexpr Blocking kBlocking{.score_groups = 1,
-                             .score_quads_one_group = 2,
-                             .score_quads_all_groups = 2,
-                             .value_rows = 4,
-                             .value_vecs = 2,
-                             .block_tokens = 96};
+constexpr Blocking kBlocking{
+    .parts = 1, .score_quads = 2, .value_rows = 4, .value_vecs = 2, .block_tokens = 96};
 using Kernel = Tile<FloatArith<VecGeneric, kBlocking>>;
 constexpr TileKernels kKernels{.rows_per_tile = Kernel::kMaxRows,
                                .scratch_bytes = &Kernel::scratch_bytes,

@@ -10,19 +10,41 @@ namespace {
 
 inline constexpr int kMaxQuads = 48;
 
-/// Rows to prefetch while something else is computed; num_lines cache lines of each.
-struct Prefetch {
-  const std::byte* const* quads = nullptr;
-  std::ptrdiff_t token_stride = 0;
-  int num_lines = 0;
-};
-
 /// Quads of keys in the pages: token i of a quad is at quads[quad] + i * token_stride.
 struct KeyRows {
   const std::byte* quads[kMaxQuads];
   int num_quads = 0;
   std::ptrdiff_t token_stride = 0;
   int num_lines = 0;  // cache lines a key
+};
+
+/// Asks for the lines of some rows, one at a time, in the order of their addresses.
+///
+/// Paced by the arithmetic and in order: a core keeps only about two dozen prefetches of its own in
+/// flight, too few for the latency of memory; lines in sequence wake the cache's own prefetcher,
+/// which keeps more (docs/kernels/cpu_attention.md has the measurement).
+class Prefetcher {
+ public:
+  explicit Prefetcher(const KeyRows& rows) : rows_(rows), num_rows_(rows.num_quads * 4) {}
+
+  SEESAW_INLINE void next_line() {
+    if (line_ == 0) {
+      if (row_idx_ == num_rows_) return;
+      row_ = rows_.quads[row_idx_ / 4] + row_idx_ % 4 * rows_.token_stride;
+    }
+    __builtin_prefetch(row_ + line_ * 64);
+    if (++line_ == rows_.num_lines) {
+      line_ = 0;
+      ++row_idx_;
+    }
+  }
+
+ private:
+  const KeyRows& rows_;
+  const int num_rows_;
+  int row_idx_ = 0;
+  int line_ = 0;
+  const std::byte* row_ = nullptr;
 };
 
 /// Keys ready to be multiplied.

@@ -1,11 +1,15 @@
 // The CPU attention tile, once for all instruction sets: up to kMaxRows query rows against a range
 // of keys, block by block, with the online softmax of docs/mla.md.
 //
-// Layout. Query rows stand in vector lanes. S^T = K Q^T broadcasts each 32-bit word of a key
-// straight from the page (one float32, or two bfloat16) against packed queries, so scores arrive
-// with a row in a lane and the softmax needs no horizontal operation. O = P^T V turns the lanes
-// over to the dimensions of V and broadcasts the weights, so V too is read as it lies in the page,
-// and O is row-major. A key's bytes are read from memory once for all rows of the tile.
+// Layout. Query rows stand in vector lanes. S^T = K Q^T broadcasts the words of a key (32 bits: one
+// float32, or two bfloat16) straight from the page against packed queries, so scores arrive with a
+// row in a lane and the softmax needs no horizontal operation. O = P^T V turns the lanes over to
+// the dimensions of V and broadcasts the weights, so V too is read as it lies in the page, and O is
+// row-major. A key's bytes are read from memory once for all rows of the tile.
+//
+// A group is kLanes rows. Arith may spread it over kParts vectors: each lane then sums every
+// kParts-th word only, one broadcast of kParts words serves kParts products, and loads, which are
+// as scarce as products, are halved; the words' sums are added up at the end of a key.
 //
 //   block of keys --scores--> s [tokens, lanes] --softmax--> p [steps, lanes] --values--> o
 //
@@ -45,14 +49,17 @@ struct Tile {
   using Operand = typename Arith::Operand;
   static constexpr int kLanes = Vec::kLanes;
   static constexpr int kMaxRows = 128;
-  static constexpr int kMaxGroups = kMaxRows / kLanes;
   static constexpr int kBlockTokens = Arith::kBlockTokens;
-  static constexpr int kStepsPerQuad = 4 / Arith::kTokensPerStep;
+  static constexpr int kParts = Arith::kParts;
+  static constexpr int kDimsPerStep = Arith::kDimsPerWord * kParts;
+  static constexpr int kTokensPerStep = Arith::kDimsPerWord;  // a word of P holds as many tokens
+  static constexpr int kStepsPerQuad = 4 / kTokensPerStep;
+  static constexpr int kPrefetchSteps = 2 / kParts;  // steps of the scores between two prefetches
   static_assert(kBlockTokens % 4 == 0 && kMaxRows % kLanes == 0 && kLanes % Arith::kValueRows == 0);
 
   struct Scratch {
-    std::uint32_t* q;  // [groups, num_steps, kLanes] words of Arith
-    float* s;          // [score groups, kBlockTokens, kLanes]
+    std::uint32_t* q;  // [groups, num_steps, kParts, kLanes / kParts rows, kParts words]
+    float* s;          // [kBlockTokens, kLanes]
     std::uint32_t* p;  // [groups, kBlockTokens / kTokensPerStep, kLanes] words of Arith
     float* o;          // [kMaxRows, o_stride]
     float* m;          // [kMaxRows]
@@ -72,11 +79,10 @@ struct Tile {
     };
     const auto steps = static_cast<std::size_t>(num_steps(d_qk));
     Scratch x{};
-    x.q = reinterpret_cast<std::uint32_t*>(take(steps * kMaxRows * 4));
-    x.s = reinterpret_cast<float*>(
-        take(std::size_t{kBlockTokens} * kLanes * Arith::kScoreGroups * 4));
+    x.q = reinterpret_cast<std::uint32_t*>(take(steps * kParts * kMaxRows * 4));
+    x.s = reinterpret_cast<float*>(take(std::size_t{kBlockTokens} * kLanes * 4));
     x.p = reinterpret_cast<std::uint32_t*>(
-        take(std::size_t{kBlockTokens} / Arith::kTokensPerStep * kMaxRows * 4));
+        take(std::size_t{kBlockTokens} / kTokensPerStep * kMaxRows * 4));
     x.o = reinterpret_cast<float*>(take(static_cast<std::size_t>(o_stride(d_v)) * kMaxRows * 4));
     x.m = reinterpret_cast<float*>(take(kMaxRows * 4));
     x.l = reinterpret_cast<float*>(take(kMaxRows * 4));
@@ -104,19 +110,12 @@ struct Tile {
     KeyBlocks<Arith, kBlockTokens> blocks(task, x.rows, row_bytes(task.d_qk, task.d_v));
     for (bool is_first = true; blocks.next(); is_first = false) {
       const KeyBlock& block = blocks.current();
-      for (int group = 0; group < num_groups;) {
-        const int count = smaller(Arith::kScoreGroups, num_groups - group);
-        // Keys of the block after this one are asked for once, during the first pass over this one.
-        const KeyRows* ahead = group == 0 ? &blocks.ahead() : nullptr;
-        with_constant<Arith::kScoreGroups>(count, [&](auto n) SEESAW_INLINE_LAMBDA {
-          score_groups<n>(task, block, x, group, ahead);
-        });
-        for (int i = 0; i < count; ++i) {
-          update_softmax(task, block, x, group + i, x.s + i * kBlockTokens * kLanes);
-        }
-        group += count;
+      Prefetcher next_keys(blocks.ahead());
+      for (int group = 0; group < num_groups; ++group) {
+        score_group(task, block, x, group, next_keys);
+        update_softmax(task, block, x, group);
       }
-      accumulate_values(task, block, x, num_groups, is_first);
+      accumulate_values(task, block, x, is_first, next_keys);
     }
     for (int row = 0; row < task.num_rows; ++row) {
       Arith::restore_order(x.o + row * o_stride(task.d_v), o_stride(task.d_v));
@@ -140,34 +139,41 @@ struct Tile {
   }
 
  private:
-  static constexpr int num_steps(int d_qk) {
-    return (d_qk + Arith::kDimsPerStep - 1) / Arith::kDimsPerStep;
-  }
+  static constexpr int num_steps(int d_qk) { return (d_qk + kDimsPerStep - 1) / kDimsPerStep; }
   static constexpr int o_stride(int d_v) { return round_up(d_v, Arith::kDimChunk); }
   /// A copied key: whole vectors of V, whole steps of K, and off the 4 KiB strides that collide in
   /// the caches.
   static constexpr int row_bytes(int d_qk, int d_v) {
-    const int dims = larger(round_up(d_qk, Arith::kDimsPerStep), o_stride(d_v));
+    const int dims = larger(round_up(d_qk, kDimsPerStep), o_stride(d_v));
     const int bytes = round_up(dims * Arith::kElementBytes, 64);
     return bytes % 1024 == 0 ? bytes + 64 : bytes;
   }
 
   static void pack_queries(const TileTask& task, const Scratch& x, int num_groups) {
+    constexpr int kRowsPerPart = kLanes / kParts;
     const int steps = num_steps(task.d_qk);
     for (int row = 0; row < num_groups * kLanes; ++row) {
-      std::uint32_t* packed =
-          x.q + static_cast<std::ptrdiff_t>(row / kLanes) * steps * kLanes + row % kLanes;
-      if (row >= task.num_rows) {
-        for (int step = 0; step < steps; ++step) packed[step * kLanes] = 0;
-        continue;
+      const int row_in_group = row % kLanes;
+      std::uint32_t* packed = x.q +
+                              (static_cast<std::ptrdiff_t>(row / kLanes) * steps * kParts +
+                               row_in_group / kRowsPerPart) *
+                                  kLanes +
+                              row_in_group % kRowsPerPart * kParts;
+      // The first key's place is free until the first block is fetched.
+      auto* words = reinterpret_cast<std::uint32_t*>(x.rows);
+      if (row == 0 || row >= task.num_rows) {
+        __builtin_memset(words, 0, static_cast<std::size_t>(steps) * kParts * 4);
       }
-      const int r = task.row_begin + row;
-      const std::byte* q = task.q + r / task.group_size * task.q_token_stride +
-                           r % task.group_size * task.q_head_stride;
-      // The first key row is free until the first block is fetched.
-      Arith::widen_row(q, task.q_dtype, task.d_qk, x.rows);
-      const auto* words = reinterpret_cast<const std::uint32_t*>(x.rows);
-      for (int step = 0; step < steps; ++step) packed[step * kLanes] = words[step];
+      if (row < task.num_rows) {
+        const int r = task.row_begin + row;
+        const std::byte* q = task.q + r / task.group_size * task.q_token_stride +
+                             r % task.group_size * task.q_head_stride;
+        Arith::widen_row(q, task.q_dtype, task.d_qk, x.rows);
+      }
+      for (int step = 0; step < steps; ++step) {
+        __builtin_memcpy(packed + static_cast<std::ptrdiff_t>(step) * kParts * kLanes,
+                         words + step * kParts, kParts * 4);
+      }
     }
   }
 
@@ -176,85 +182,72 @@ struct Tile {
     for (int i = 0; i < num_elements; ++i) x.o[i] = 0;
   }
 
-  /// S^T of kGroups lane groups and the whole block.
-  template <int kGroups>
-  SEESAW_INLINE static void score_groups(const TileTask& task, const KeyBlock& block,
-                                         const Scratch& x, int group, const KeyRows* ahead) {
-    constexpr int kQuads = Arith::template score_quads<kGroups>();
+  /// S^T of one group of rows and the whole block.
+  static void score_group(const TileTask& task, const KeyBlock& block, const Scratch& x, int group,
+                          Prefetcher& next_keys) {
+    constexpr int kQuads = Arith::kScoreQuads;
     const int steps = num_steps(task.d_qk);
-    const std::uint32_t* q = x.q + static_cast<std::ptrdiff_t>(group) * steps * kLanes;
+    const std::uint32_t* q = x.q + static_cast<std::ptrdiff_t>(group) * steps * kParts * kLanes;
     for (int quad = 0; quad < block.num_quads; quad += kQuads) {
-      const int count = smaller(kQuads, block.num_quads - quad);
-      float* s = x.s + quad * 4 * kLanes;
-      Prefetch prefetch;
-      if (ahead != nullptr && quad + count <= ahead->num_quads) {
-        prefetch = {ahead->quads + quad, ahead->token_stride, ahead->num_lines};
-      }
-      with_constant<kQuads>(count, [&](auto n) SEESAW_INLINE_LAMBDA {
-        scores<n, kGroups>(block.quads + quad, block.token_stride, q, steps, s, prefetch);
-      });
+      with_constant<kQuads>(smaller(kQuads, block.num_quads - quad),
+                            [&](auto n) SEESAW_INLINE_LAMBDA {
+                              scores<n>(block.quads + quad, block.token_stride, q, steps,
+                                        x.s + quad * 4 * kLanes, next_keys);
+                            });
     }
   }
 
-  /// s[group][token][lane] = sum over steps of key word * query word, for kQuads * 4 tokens.
-  template <int kQuads, int kGroups>
+  /// s[token][row] = q . k for kQuads * 4 tokens and a group of rows.
+  template <int kQuads>
   SEESAW_NO_INLINE static void scores(const std::byte* const* quads, std::ptrdiff_t stride,
                                       const std::uint32_t* q, int steps, float* s,
-                                      const Prefetch prefetch) {
-    Float acc[kQuads * 4][kGroups];
+                                      Prefetcher& next_keys) {
+    Float acc[kQuads * 4][kParts];
     unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
-      unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA { acc[t][g] = Vec::zero(); });
+      unroll<kParts>([&](auto part) SEESAW_INLINE_LAMBDA { acc[t][part] = Vec::zero(); });
     });
     const std::byte* key[kQuads];
     unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA { key[i] = quads[i]; });
     const std::ptrdiff_t stride3 = stride * 3;
-    const std::ptrdiff_t group_step = static_cast<std::ptrdiff_t>(steps) * kLanes;
 
     const auto multiply = [&](int count) SEESAW_INLINE_LAMBDA {
       for (int step = 0; step < count; ++step) {
-        Operand query[kGroups];
-        unroll<kGroups>([&](auto g)
-                            SEESAW_INLINE_LAMBDA { query[g] = Arith::load(q + g * group_step); });
+        Operand query[kParts];
+        unroll<kParts>([&](auto part)
+                           SEESAW_INLINE_LAMBDA { query[part] = Arith::load(q + part * kLanes); });
         unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA {
           unroll<4>([&](auto t) SEESAW_INLINE_LAMBDA {
-            const std::byte* word = t == 0   ? key[i]
-                                    : t == 1 ? key[i] + stride
-                                    : t == 2 ? key[i] + stride * 2
-                                             : key[i] + stride3;
-            Operand k = Arith::broadcast(word);
-            // With several groups the word is wanted in a register, not loaded for each.
-            if constexpr (kGroups > 1) Arith::keep_in_register(k);
-            unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA {
-              acc[i * 4 + t][g] = Arith::dot(acc[i * 4 + t][g], query[g], k);
+            const std::byte* words = t == 0   ? key[i]
+                                     : t == 1 ? key[i] + stride
+                                     : t == 2 ? key[i] + stride * 2
+                                              : key[i] + stride3;
+            Operand k = Arith::template broadcast<kParts>(words);
+            // Several products want the words in a register, not loaded once for each.
+            if constexpr (kParts > 1) Arith::keep_in_register(k);
+            unroll<kParts>([&](auto part) SEESAW_INLINE_LAMBDA {
+              acc[i * 4 + t][part] = Arith::dot(acc[i * 4 + t][part], query[part], k);
             });
           });
         });
-        q += kLanes;
-        unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA { key[i] += 4; });
+        q += kParts * kLanes;
+        unroll<kQuads>([&](auto i) SEESAW_INLINE_LAMBDA { key[i] += kParts * 4; });
       }
     };
-    // A line of each key lasts 16 steps; the lines to prefetch are spread evenly over them, for in
-    // bursts they stall the loads behind them.
-    const int lines = smaller(prefetch.num_lines, steps / 16);
-    for (int line = 0; line < lines; ++line) {
-      std::ptrdiff_t offset = line * 64;
-      for (int t = 0; t < 4; ++t, offset += prefetch.token_stride) {
-        for (int i = 0; i < kQuads; ++i) __builtin_prefetch(prefetch.quads[i] + offset, 0, 2);
-        multiply(4);
-      }
+    int step = 0;
+    for (; step + kPrefetchSteps <= steps; step += kPrefetchSteps) {
+      multiply(kPrefetchSteps);
+      next_keys.next_line();
     }
-    multiply(steps - lines * 16);
+    multiply(steps - step);
 
-    unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
-      unroll<kGroups>([&](auto g) SEESAW_INLINE_LAMBDA {
-        Vec::store(s + (g * kBlockTokens + t) * kLanes, acc[t][g]);
-      });
-    });
+    unroll<kQuads * 4>(
+        [&](auto t) SEESAW_INLINE_LAMBDA { Vec::store(s + t * kLanes, Arith::add_parts(acc[t])); });
   }
 
   /// Online softmax of one lane group: s -> p, and (m, l, alpha) of its rows.
   SEESAW_NO_INLINE static void update_softmax(const TileTask& task, const KeyBlock& block,
-                                              const Scratch& x, int group, float* s) {
+                                              const Scratch& x, int group) {
+    float* const s = x.s;
     const int num_tokens = block.num_tokens;
     const Float m_old = Vec::load(x.m + group * kLanes);
     const Float m_new =
@@ -262,7 +255,7 @@ struct Tile {
     // A row that has seen no key yet: exp2(-inf - 0) = 0 where exp2(-inf - -inf) would be NaN.
     const Float m_finite = Vec::zero_if_minus_infinity(m_new);
 
-    constexpr int kTokens = Arith::kTokensPerStep;
+    constexpr int kTokens = kTokensPerStep;
     std::uint32_t* p = x.p + static_cast<std::ptrdiff_t>(group) * (kBlockTokens / kTokens) * kLanes;
     // Tokens that pad the last quad weigh nothing.
     for (int t = num_tokens; t < block.num_quads * 4; ++t) {
@@ -320,38 +313,35 @@ struct Tile {
 
   /// O = O * alpha + P^T V for the whole block. A column chunk of V stays in L1 for all rows.
   static void accumulate_values(const TileTask& task, const KeyBlock& block, const Scratch& x,
-                                int num_groups, bool is_first) {
-    bool keeps_scale[kMaxGroups];
-    for (int group = 0; group < num_groups; ++group) {
-      keeps_scale[group] =
-          Vec::all_equal(Vec::load(x.alpha + group * kLanes), Vec::broadcast(1.0f));
-    }
+                                bool is_first, Prefetcher& next_keys) {
     const int num_vecs = o_stride(task.d_v) / kLanes;
+    const int num_slabs = (task.num_rows + Arith::kValueRows - 1) / Arith::kValueRows;
     for (int vec = 0; vec < num_vecs; vec += Arith::kValueVecs) {
-      const int num_slabs = (task.num_rows + Arith::kValueRows - 1) / Arith::kValueRows;
       for (int slab = 0; slab < num_slabs; ++slab) {
         const int row = slab * Arith::kValueRows;
         const int group = row / kLanes;
+        const bool keeps_scale =
+            Vec::all_equal(Vec::load(x.alpha + group * kLanes), Vec::broadcast(1.0f));
         const Slab args{
             .quads = block.quads,
             .num_quads = block.num_quads,
             .token_stride = block.token_stride,
-            .column_bytes = static_cast<std::ptrdiff_t>(vec) * kLanes * Arith::kElementBytes,
+            .column = static_cast<std::ptrdiff_t>(vec) * kLanes * Arith::kElementBytes,
             .p = x.p +
-                 (static_cast<std::ptrdiff_t>(group) * (kBlockTokens / Arith::kTokensPerStep)) *
-                     kLanes +
+                 static_cast<std::ptrdiff_t>(group) * (kBlockTokens / kTokensPerStep) * kLanes +
                  row % kLanes,
             .alpha = x.alpha + row,
             .o = x.o + static_cast<std::ptrdiff_t>(row) * o_stride(task.d_v) + vec * kLanes,
             .o_stride = o_stride(task.d_v),
-            .start = is_first             ? Start::kZero
-                     : keeps_scale[group] ? Start::kKeep
-                                          : Start::kRescale};
+            .start = is_first      ? Start::kZero
+                     : keeps_scale ? Start::kKeep
+                                   : Start::kRescale};
         if constexpr (Arith::kDimChunk == Arith::kValueVecs * kLanes) {
-          values<Arith::kValueVecs>(args);
+          values<Arith::kValueVecs>(args, next_keys);
         } else {
-          with_constant<Arith::kValueVecs>(smaller(Arith::kValueVecs, num_vecs - vec),
-                                           [&](auto n) SEESAW_INLINE_LAMBDA { values<n>(args); });
+          with_constant<Arith::kValueVecs>(
+              smaller(Arith::kValueVecs, num_vecs - vec),
+              [&](auto n) SEESAW_INLINE_LAMBDA { values<n>(args, next_keys); });
         }
       }
     }
@@ -363,7 +353,7 @@ struct Tile {
     const std::byte* const* quads;
     int num_quads;
     std::ptrdiff_t token_stride;
-    std::ptrdiff_t column_bytes;
+    std::ptrdiff_t column;  // bytes from the start of a key
     const std::uint32_t* p;
     const float* alpha;
     float* o;
@@ -373,7 +363,7 @@ struct Tile {
 
   /// kValueRows rows of O, kVecs vectors wide: all keys of the block pass through registers.
   template <int kVecs>
-  SEESAW_NO_INLINE static void values(const Slab& slab) {
+  SEESAW_NO_INLINE static void values(const Slab& slab, Prefetcher& next_keys) {
     constexpr int kRows = Arith::kValueRows;
     Float acc[kRows][kVecs];
     unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
@@ -390,15 +380,16 @@ struct Tile {
     }
     const std::uint32_t* p = slab.p;
     const std::ptrdiff_t stride = slab.token_stride;
-    const std::ptrdiff_t column = slab.column_bytes;
+    const std::ptrdiff_t column = slab.column;
     for (int quad = 0; quad < slab.num_quads; ++quad) {
       const std::byte* keys = slab.quads[quad] + column;
+      next_keys.next_line();
       unroll<kStepsPerQuad>([&](auto step) SEESAW_INLINE_LAMBDA {
         Operand v_words[kVecs];
-        Arith::load_values(keys + step * Arith::kTokensPerStep * stride, stride, v_words);
+        Arith::load_values(keys + step * kTokensPerStep * stride, stride, v_words);
         unroll<kRows>([&](auto r) SEESAW_INLINE_LAMBDA {
-          Operand weight =
-              Arith::broadcast(reinterpret_cast<const std::byte*>(p + step * kLanes + r));
+          Operand weight = Arith::template broadcast<1>(
+              reinterpret_cast<const std::byte*>(p + step * kLanes + r));
           Arith::keep_in_register(weight);
           unroll<kVecs>([&](auto v) SEESAW_INLINE_LAMBDA {
             acc[r][v] = Arith::dot(acc[r][v], v_words[v], weight);

@@ -14,6 +14,18 @@ struct VecAvx512 {
 
   SEESAW_INLINE static Float zero() { return _mm512_setzero_ps(); }
   SEESAW_INLINE static Float broadcast(float x) { return _mm512_set1_ps(x); }
+  SEESAW_INLINE static Float broadcast_pair(const void* p) {
+    double pair;
+    __builtin_memcpy(&pair, p, 8);
+    return _mm512_castpd_ps(_mm512_set1_pd(pair));
+  }
+  /// a0 + a1, a2 + a3, .. a14 + a15, b0 + b1, ..
+  SEESAW_INLINE static Float add_neighbours(Float a, Float b) {
+    const __m512i even =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_add_ps(_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b));
+  }
   SEESAW_INLINE static Float load(const float* p) { return _mm512_loadu_ps(p); }
   SEESAW_INLINE static void store(float* p, Float x) { _mm512_storeu_ps(p, x); }
   SEESAW_INLINE static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
