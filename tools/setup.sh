@@ -68,11 +68,12 @@ install_with_apt() {
     fi
     as_root=(sudo)
   fi
-  say "'make $goal' needs system packages that are not there; installing with ${as_root[*]:-} apt-get:"
+  say "'make $goal' needs system packages that are not there; installing with apt-get:"
   say "  $*"
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "$@" >&2
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  say "done"
 }
 
 install_missing() {

@@ -10,7 +10,9 @@ def main():
     for header in left_out:
         print(f"{header}: left out, this build compiles no source that includes it")
     print("\n".join(failures))
-    print(f"{num_compiled} headers compiled alone, {len(failures)} failed, {len(left_out)} left out")
+    print(
+        f"{num_compiled} headers compiled alone, {len(failures)} failed, {len(left_out)} left out"
+    )
     sys.exit(1 if failures or num_compiled == 0 else 0)
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import unittest
 
+import check_readme
 import headers
 from layers import Tree
 
@@ -35,56 +36,127 @@ GOOD_TREE = {
 # What is broken: (file, its content, part of the message that must come of it).
 BROKEN = {
     "types include the public verbs": (
-        "include/seesaw/types/shape.h", '#include "seesaw/plan.h"', "types may include types"),
+        "include/seesaw/types/shape.h",
+        '#include "seesaw/plan.h"',
+        "types may include types",
+    ),
     "public header includes a layer": (
-        "include/seesaw/plan.h", '#include "algorithm/merge.h"', "public may include types, public"),
+        "include/seesaw/plan.h",
+        '#include "algorithm/merge.h"',
+        "public may include types, public",
+    ),
     "public header includes CUDA": (
-        "include/seesaw/plan.h", "#include <cuda_runtime.h>", "the CUDA runtime belongs in"),
+        "include/seesaw/plan.h",
+        "#include <cuda_runtime.h>",
+        "the CUDA runtime belongs in",
+    ),
     "public header includes a library": (
-        "include/seesaw/plan.h", "#include <fmt/format.h>", "only standard ones"),
+        "include/seesaw/plan.h",
+        "#include <fmt/format.h>",
+        "only standard ones",
+    ),
     "algorithm includes scheduling": (
-        "src/algorithm/merge.cc", '#include "scheduling/split.h"', "algorithm may include"),
+        "src/algorithm/merge.cc",
+        '#include "scheduling/split.h"',
+        "algorithm may include",
+    ),
     "algorithm includes a verb": (
-        "src/algorithm/merge.cc", '#include "seesaw/plan.h"', "algorithm may include"),
+        "src/algorithm/merge.cc",
+        '#include "seesaw/plan.h"',
+        "algorithm may include",
+    ),
     "algorithm includes CUDA": (
-        "src/algorithm/merge.cc", "#include <cuda_fp16.h>", "the CUDA runtime belongs in"),
+        "src/algorithm/merge.cc",
+        "#include <cuda_fp16.h>",
+        "the CUDA runtime belongs in",
+    ),
     "algorithm calls CUDA": ("src/algorithm/merge.cc", "int e = cudaMalloc(p, n);", "cudaMalloc"),
     "scheduling includes hardware": (
-        "src/scheduling/split.cc", '#include "hardware/cpu/kernel.h"', "scheduling may include"),
+        "src/scheduling/split.cc",
+        '#include "hardware/cpu/kernel.h"',
+        "scheduling may include",
+    ),
     "hardware includes scheduling": (
-        "src/hardware/cpu/kernel.cc", '#include "scheduling/split.h"', "hardware may include"),
+        "src/hardware/cpu/kernel.cc",
+        '#include "scheduling/split.h"',
+        "hardware may include",
+    ),
     "hardware includes a verb that is not its own": (
-        "src/hardware/cpu/kernel.cc", '#include "seesaw/plan.h"', "hardware may include"),
+        "src/hardware/cpu/kernel.cc",
+        '#include "seesaw/plan.h"',
+        "hardware may include",
+    ),
     "system includes the application": (
-        "src/system/plan.cc", '#include "application/cli/run.h"', "system may include"),
+        "src/system/plan.cc",
+        '#include "application/cli/run.h"',
+        "system may include",
+    ),
     "application includes a layer": (
-        "src/application/cli/main.cc", '#include "algorithm/merge.h"', "no such file under include"),
+        "src/application/cli/main.cc",
+        '#include "algorithm/merge.h"',
+        "no such file under include",
+    ),
     "example includes a layer": (
-        "examples/decode.cc", '#include "algorithm/merge.h"', "examples may include"),
+        "examples/decode.cc",
+        '#include "algorithm/merge.h"',
+        "examples may include",
+    ),
     "intrinsics header outside hardware/cpu": (
-        "src/algorithm/merge.cc", "#include <immintrin.h>", "CPU intrinsics belongs in"),
+        "src/algorithm/merge.cc",
+        "#include <immintrin.h>",
+        "CPU intrinsics belongs in",
+    ),
     "Arm intrinsics header outside hardware/cpu": (
-        "src/hardware/device/probe.cc", "#include <arm_neon.h>", "CPU intrinsics belongs in"),
+        "src/hardware/device/probe.cc",
+        "#include <arm_neon.h>",
+        "CPU intrinsics belongs in",
+    ),
     "intrinsic outside hardware/cpu": (
-        "src/system/plan.cc", "auto x = _mm512_setzero_ps();", "uses _mm512_setzero_ps"),
+        "src/system/plan.cc",
+        "auto x = _mm512_setzero_ps();",
+        "uses _mm512_setzero_ps",
+    ),
     "builtin outside hardware/cpu": (
-        "src/algorithm/merge.cc", "__builtin_ia32_pause ();", "uses __builtin_ia32_pause"),
+        "src/algorithm/merge.cc",
+        "__builtin_ia32_pause ();",
+        "uses __builtin_ia32_pause",
+    ),
     "CuTe outside its folders": (
-        "src/hardware/cuda/launch.cc", "#include <cute/tensor.hpp>", "CuTe and CUTLASS belongs in"),
+        "src/hardware/cuda/launch.cc",
+        "#include <cute/tensor.hpp>",
+        "CuTe and CUTLASS belongs in",
+    ),
     "CUTLASS in a CPU kernel": (
-        "src/hardware/cpu/kernel.cc", "#include <cutlass/cutlass.h>", "CuTe and CUTLASS belongs in"),
-    "PyTorch": ("src/application/cli/main.cc", "#include <torch/extension.h>", "PyTorch is not used"),
-    "BLAS in the library": ("src/system/plan.cc", "#include <cblas.h>", "belongs in src/application/"),
+        "src/hardware/cpu/kernel.cc",
+        "#include <cutlass/cutlass.h>",
+        "CuTe and CUTLASS belongs in",
+    ),
+    "PyTorch": (
+        "src/application/cli/main.cc",
+        "#include <torch/extension.h>",
+        "PyTorch is not used",
+    ),
+    "BLAS in the library": (
+        "src/system/plan.cc",
+        "#include <cblas.h>",
+        "belongs in src/application/",
+    ),
     "print in the library": ("src/system/plan.cc", 'printf("x");', "never prints"),
     "exit in the library": ("src/hardware/cpu/kernel.cc", "std::exit(1);", "never prints or ends"),
     "abort in the library": ("src/algorithm/merge.cc", "if (x) abort();", "never prints or ends"),
     "climbing path": ("src/system/plan.cc", '#include "../algorithm/merge.h"', "name it from"),
     "missing file": ("src/system/plan.cc", '#include "system/gone.h"', "no such file"),
     "angle brackets for an own header": (
-        "src/system/plan.cc", "#include <seesaw/plan.h>", "take quotes"),
+        "src/system/plan.cc",
+        "#include <seesaw/plan.h>",
+        "take quotes",
+    ),
     "a name that says nothing": ("src/system/plan_util.cc", "", '"util" in a name'),
     "a cycle": (
-        "src/algorithm/merge.h", '#pragma once\n#include "algorithm/merge.h"', "includes itself"),
+        "src/algorithm/merge.h",
+        '#pragma once\n#include "algorithm/merge.h"',
+        "includes itself",
+    ),
 }
 
 
@@ -113,7 +185,9 @@ class LayerRules(TemporaryTree):
                 before = GOOD_TREE.get(path, "")
                 self.write({path: before + line + "\n"})
                 errors = Tree(self.root).check()
-                named = [error for error in errors if error.startswith(f"{path}:") and message in error]
+                named = [
+                    error for error in errors if error.startswith(f"{path}:") and message in error
+                ]
                 self.assertTrue(named, errors)
                 if path not in GOOD_TREE:
                     (self.root / path).unlink()
@@ -158,20 +232,44 @@ class HeaderRules(TemporaryTree):
         self.assertEqual(self.compile_alone()[0], ["include/seesaw/types/export.h (C99)"])
 
     def test_a_header_gets_the_flags_of_its_includer(self):
-        self.write({
-            "src/scheduling/split.h": "#pragma once\nstatic_assert(sizeof(FROM));\n",
-            "src/scheduling/split.cc": 'struct split {};\n#include "scheduling/split.h"\n',
-        })
+        self.write(
+            {
+                "src/scheduling/split.h": "#pragma once\nstatic_assert(sizeof(FROM));\n",
+                "src/scheduling/split.cc": 'struct split {};\n#include "scheduling/split.h"\n',
+            }
+        )
         self.assertEqual(self.compile_alone()[0], ["src/scheduling/split.h"])
         self.write({"src/scheduling/split.h": "#pragma once\nstruct FROM {};\nsplit* made();\n"})
         self.assertEqual(self.compile_alone()[0], [])
 
     def test_a_header_for_another_instruction_set_is_left_out(self):
-        self.write({
-            "src/hardware/cpu/vector.h": "#pragma once\n#error another processor\n",
-            "src/hardware/cpu/kernel.cc": '#include "hardware/cpu/vector.h"\n',
-        })
+        self.write(
+            {
+                "src/hardware/cpu/vector.h": "#pragma once\n#error another processor\n",
+                "src/hardware/cpu/kernel.cc": '#include "hardware/cpu/vector.h"\n',
+            }
+        )
         self.assertEqual(self.compile_alone(), ([], ["src/hardware/cpu/vector.h"]))
+
+
+class ReadmeRules(TemporaryTree):
+    def setUp(self):
+        super().setUp()
+        self.readme = (
+            "[x](examples/decode.cc)\n```cpp\n" + GOOD_TREE["examples/decode.cc"] + "```\n"
+        )
+        self.write({"README.md": self.readme, "CONTRIBUTING.md": "", "docs/architecture.md": ""})
+
+    def test_good_readme_has_no_errors(self):
+        self.assertEqual(check_readme.find_errors(self.root), [])
+
+    def test_an_example_that_differs_is_found(self):
+        self.write({"README.md": self.readme.replace("plan.h", "device.h")})
+        self.assertEqual(len(check_readme.find_errors(self.root)), 1)
+
+    def test_a_dead_link_is_found(self):
+        self.write({"docs/architecture.md": "[x](../gone.md)"})
+        self.assertEqual(len(check_readme.find_errors(self.root)), 1)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def relevant_flags(command):
     for word, following in zip(words, words[1:] + [""]):
         if word in ("-isystem", "-include", "-I", "-D"):
             flags += [word, following]
-        elif word.startswith(("-I", "-D", "-U", "-std=", "-m", "-f")) and not word.startswith("-fsanitize"):
+        elif word.startswith(("-I", "-D", "-U", "-std=", "-m", "-f")) and not word.startswith(
+            "-fsanitize"
+        ):
             flags.append(word)
     return tuple(flags)
 
@@ -45,7 +47,9 @@ class CompileDatabase:
         self.entries = []  # (source, compiler, flags)
         for entry in json.loads(pathlib.Path(database).read_text(encoding="utf-8")):
             source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
-            words = [w for w in shlex.split(entry["command"]) if "ccache" not in os.path.basename(w)]
+            words = [
+                w for w in shlex.split(entry["command"]) if "ccache" not in os.path.basename(w)
+            ]
             self.entries.append((source, words[0], relevant_flags(entry["command"])))
 
     def user_of(self, header, includes):

@@ -155,8 +155,11 @@ class Tree:
         if not quoted:
             if header.startswith("seesaw/"):
                 self._error(path, number, f"includes <{header}>: the project's own take quotes")
-            if layer and layer.name in ("types", "public") and not STANDARD_HEADER.fullmatch(header):
-                self._error(path, number, f"includes <{header}>: public headers take only standard ones")
+            is_public = layer and layer.name in ("types", "public")
+            if is_public and not STANDARD_HEADER.fullmatch(header):
+                self._error(
+                    path, number, f"includes <{header}>: public headers take only standard ones"
+                )
             return
         target = self._resolve(path, number, header)
         if target is None or layer is None:
@@ -189,14 +192,14 @@ class Tree:
         for rule in CONFINEMENTS:
             found = re.search(rule.word, code)
             if found and not path.startswith(rule.folders or ("\0",)):
-                self._error(path, number, f"uses {found.group(0).strip(' (')}: {rule.what} {allowed_in(rule)}")
+                name = found.group(0).strip(" (")
+                self._error(path, number, f"uses {name}: {rule.what} {allowed_in(rule)}")
         if path.startswith(LIBRARY):
             found = FORBIDDEN_IN_LIBRARY.search(code)
             if found:
+                name = found.group(0).strip(" (")
                 self._error(
-                    path,
-                    number,
-                    f"uses {found.group(0).strip(' (')}: the library never prints or ends the process",
+                    path, number, f"uses {name}: the library never prints or ends the process"
                 )
 
     def _check_cycles(self):
