@@ -7,19 +7,13 @@
 #include <vector>
 
 #include "seesaw/types/export.h"
+#include "seesaw/types/page_copy.h"
 #include "seesaw/types/status.h"
 
 namespace seesaw {
 
 /// Identifies a sequence of tokens; never reused by one allocator.
 using SequenceId = std::int64_t;
-
-/// Contents to copy before a page is written, because it was shared (copy-on-write).
-struct PageCopy {
-  std::int32_t from_page = 0;
-  std::int32_t to_page = 0;
-  std::int32_t num_tokens = 0;  // leading tokens of the page that are in use
-};
 
 /// Pages of one pool, counted by reference: forks and prefixes share pages until one of them
 /// writes. Not thread-safe: one owner, as a scheduler loop is. Every failing call changes nothing,

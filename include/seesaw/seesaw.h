@@ -12,6 +12,7 @@
 #include "seesaw/types/device_spec.h"
 #include "seesaw/types/dtype.h"
 #include "seesaw/types/kv_format.h"
+#include "seesaw/types/page_copy.h"
 #include "seesaw/types/status.h"
 #include "seesaw/types/tensor_view.h"
 #include "seesaw/types/work_plan.h"
