@@ -69,7 +69,8 @@ void bound_lse(const RowSensitivity& row, double lse, double max_logit,
       bound.shared_log + bound.random_p + kDeviations * bound.random_dot * row.weight_norm;
   const double logarithm =
       arithmetic.log2_error * (std::numbers::ln2 + std::max(0.0, lse - max_logit));
-  const double before_rounding = weights - std::log1p(-bound.accumulation) + logarithm;
+  const double flushed = static_cast<double>(row.num_keys) * kSmallestNormal;
+  const double before_rounding = weights - std::log1p(-bound.accumulation) + logarithm + flushed;
   bound.lse = before_rounding + gamma(3) * (std::abs(lse) + before_rounding);
 }
 
@@ -94,7 +95,7 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
 
   RowBound bound;
   bound_weights(row, d_qk, arithmetic, model, num_rescales, bound);
-  bound.accumulation = sum_error(num_keys + 2 * num_rescales, model);
+  bound.accumulation = sum_error(num_keys + 1 + 2 * num_rescales, model);
   bound_lse(row, reference.lse[r], reference.max_logits[r], arithmetic, bound);
   bound_sink_factor(row, reference.lse[r], arithmetic, bound);
   bound.flushed = 4 * (num_keys + num_rescales) * kSmallestNormal * (1 + row.max_abs_input);

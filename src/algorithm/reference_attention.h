@@ -14,15 +14,15 @@ namespace seesaw::algorithm {
 /// One attention call. Shapes and meanings are those of DecodeArgs and PrefillArgs; the values are
 /// trusted. Any of float32, bfloat16, float16 in q and kv_cache, any strides anywhere.
 struct ReferenceInputs {
-  AttentionProblem problem;
-  std::span<const std::int32_t> kv_lengths;  // [b]; dense
-  std::span<const std::int32_t> q_lengths;   // [b]; prefill
-  ConstTensorView q;              // decode [b, s_q, h_q, d_qk]; prefill [total_q, h_q, d_qk]
-  ConstTensorView kv_cache;       // [num_pages, page_size, h_kv, d_qk]
-  ConstTensorView block_table;    // int32 [b, max_pages]; dense
-  ConstTensorView indices;        // int32 decode [b, s_q, top_k], prefill [total_q, top_k]; top-k
-  ConstTensorView top_k_lengths;  // int32 [b] or not given; top-k
-  ConstTensorView attn_sink;      // float32 [h_q], iff problem.has_attn_sink
+  AttentionProblem problem = {};
+  std::span<const std::int32_t> kv_lengths = {};  // [b]; dense
+  std::span<const std::int32_t> q_lengths = {};   // [b]; prefill
+  ConstTensorView q = {};            // decode [b, s_q, h_q, d_qk]; prefill [total_q, h_q, d_qk]
+  ConstTensorView kv_cache = {};     // [num_pages, page_size, h_kv, d_qk]
+  ConstTensorView block_table = {};  // int32 [b, max_pages]; dense
+  ConstTensorView indices = {};  // int32 decode [b, s_q, top_k], prefill [total_q, top_k]; top-k
+  ConstTensorView top_k_lengths = {};  // int32 [b] or not given; top-k
+  ConstTensorView attn_sink = {};      // float32 [h_q], iff problem.has_attn_sink
 };
 
 /// What rounding in a kernel can do to one row: the data-dependent factors of error_bounds.h.

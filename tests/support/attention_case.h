@@ -33,16 +33,16 @@ enum class Layout : std::uint8_t {
 };
 
 struct CaseSpec {
-  AttentionProblem problem;              // batch and (prefill) s_q are set by AttentionCase
-  std::vector<std::int32_t> kv_lengths;  // one a request; top-k: tokens it has to choose from
-  std::vector<std::int32_t> q_lengths;   // prefill: one a request
+  AttentionProblem problem = {};              // batch and (prefill) s_q are set by AttentionCase
+  std::vector<std::int32_t> kv_lengths = {};  // one a request; top-k: tokens it has to choose from
+  std::vector<std::int32_t> q_lengths = {};   // prefill: one a request
   ScoreShape shape = ScoreShape::kNormal;
   double stddev = 1.5;
   double shift = 6;
   Layout layout = Layout::kCompact;
-  std::vector<float> attn_sink;    // [h_q]; empty: random near 0
-  double missing_indices = 0.1;    // top-k: share of -1 among a row's columns
-  bool has_top_k_lengths = false;  // top-k: random ones; INT_MAX stands beyond them
+  std::vector<float> attn_sink = {};  // [h_q]; empty: random near 0
+  double missing_indices = 0.1;       // top-k: share of -1 among a row's columns
+  bool has_top_k_lengths = false;     // top-k: random ones; INT_MAX stands beyond them
 };
 
 std::string to_string(const CaseSpec& spec);

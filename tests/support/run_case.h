@@ -16,7 +16,7 @@ namespace seesaw::testing {
 
 struct RunOptions {
   CpuIsa isa = CpuIsa::kGeneric;  // the best that the plan may take
-  PlanOptions plan;
+  PlanOptions plan = {};
   DataCheck check = DataCheck::kTrust;
   int num_workers = 0;  // to plan for; 0: the executor's threads
 };
