@@ -11,9 +11,8 @@ def main():
         sys.exit(f"{sys.argv[1]}: no sources found")
     errors = tree.check()
     print("\n".join(errors))
-    print(
-        f"{len(tree.files)} files, {sum(map(len, tree.includes.values()))} includes, {len(errors)} errors"
-    )
+    num_includes = sum(map(len, tree.includes.values()))
+    print(f"{len(tree.files)} files, {num_includes} includes, {len(errors)} errors")
     sys.exit(1 if errors else 0)
 
 

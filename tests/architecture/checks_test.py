@@ -27,7 +27,8 @@ GOOD_TREE = {
     '// abort() and printf("x") in a comment or a string are no calls\n'
     'const char* text = "std::cout << abort()";\n',
     "src/scheduling/split.h": "#pragma once\n",
-    "src/application/cli/main.cc": '#include <cstdio>\n#include "seesaw/plan.h"\n#include "cli/run.h"\n'
+    "src/application/cli/main.cc": '#include <cstdio>\n#include "seesaw/plan.h"\n'
+    '#include "cli/run.h"\n'
     'int main() { printf("text"); }\n',
     "src/application/cli/run.h": "#pragma once\n",
     "examples/decode.cc": '#include "seesaw/plan.h"\n',

@@ -72,7 +72,7 @@ class CompileDatabase:
 
 
 def plan_compilations(root, database):
-    """(calls, headers left out): one call a header, a second one as C99 for those that C includes."""
+    """(calls, headers left out): a call for each header, a second one as C99 for those of C."""
     root = pathlib.Path(root).resolve()
     compile_database = CompileDatabase(root, database)
     tree = Tree(root)
