@@ -1,7 +1,5 @@
 #include "seesaw/attention.h"
 
-#include <fmt/format.h>
-
 #include "hardware/cpu/launch.h"
 #include "seesaw/device.h"
 #include "system/guard.h"
@@ -10,25 +8,6 @@
 
 namespace seesaw {
 namespace {
-
-/// The row of the plan's kernel, where this machine can run it. A plan may come from another one.
-Status find_runnable(const WorkPlan& plan, const Executor& executor, const KernelRow** kernel) {
-  *kernel = find_kernel(plan.kernel_name);
-  if (*kernel == nullptr || (*kernel)->cpu_isa != plan.cpu_isa) {
-    return {StatusCode::kInvalidArgument,
-            fmt::format("plan.kernel_name: is \"{}\" for {}, must be as plan() set it",
-                        plan.kernel_name, to_string(plan.cpu_isa))};
-  }
-  if (!cpu_supports(plan.cpu_isa)) {
-    return {StatusCode::kUnsupported,
-            fmt::format("plan.cpu_isa: is {}, must be one that this CPU can run ({} cannot run "
-                        "here)",
-                        to_string(plan.cpu_isa), plan.kernel_name)};
-  }
-  if (executor.num_threads() > 0) return Status::ok();
-  return {StatusCode::kInvalidArgument,
-          "executor: has 0 threads, must have 1 or more: was it moved from?"};
-}
 
 /// The view's memory; nullptr of a view that is not given, whatever its pointer says.
 float* given_floats(const TensorView& view) {
@@ -111,11 +90,18 @@ Status validate(const WorkPlan& plan, const PrefillArgs& args) {
   return validate_prefill(plan, args);
 }
 
+Status check_executor(const Executor& executor) {
+  if (executor.num_threads() > 0) return Status::ok();
+  return {StatusCode::kInvalidArgument,
+          "executor: has 0 threads, must have 1 or more: was it moved from?"};
+}
+
 /// validate -> guard -> launch.
 template <typename Args>
 Status run(const WorkPlan& plan, const Args& args, Executor& executor, DataCheck check) {
   const KernelRow* kernel = nullptr;
-  Status status = find_runnable(plan, executor, &kernel);
+  Status status = find_runnable(plan, cpu_supports, &kernel);
+  if (status.is_ok()) status = check_executor(executor);
   if (status.is_ok()) status = validate(plan, args);
   if (!status.is_ok() || total_query_tokens(plan) == 0) return status;
   if (check == DataCheck::kVerify) status = verify_data(plan, args.cache);

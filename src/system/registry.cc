@@ -73,6 +73,20 @@ Result<const KernelRow*> select_kernel(const AttentionProblem& problem, const De
   return Status(StatusCode::kUnsupported, std::move(message));
 }
 
+Status find_runnable(const WorkPlan& plan, bool (*supports)(CpuIsa isa) noexcept,
+                     const KernelRow** kernel) {
+  *kernel = find_kernel(plan.kernel_name);
+  if (*kernel == nullptr || (*kernel)->cpu_isa != plan.cpu_isa) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("plan.kernel_name: is \"{}\" for {}, must be as plan() set it",
+                        plan.kernel_name, to_string(plan.cpu_isa))};
+  }
+  if (supports(plan.cpu_isa)) return Status::ok();
+  return {StatusCode::kUnsupported,
+          fmt::format("plan.cpu_isa: is {}, must be one that this CPU can run: {} cannot run here",
+                      to_string(plan.cpu_isa), plan.kernel_name)};
+}
+
 std::vector<KernelInfo> list_kernels() {
   constexpr DType kTypes[] = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
   std::vector<KernelInfo> kernels;

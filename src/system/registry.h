@@ -38,4 +38,10 @@ const KernelRow* find_kernel(std::string_view name) noexcept;
 Result<const KernelRow*> select_kernel(const AttentionProblem& problem, const DeviceSpec& device,
                                        std::vector<std::string>& reasons);
 
+/// The row that the plan was made for, if `supports` its instruction set: a plan may come from
+/// another machine, or from a caller who changed it. Allocates only to word a failure.
+/// Errors: kInvalidArgument (the plan names no kernel), kUnsupported (it cannot run here).
+Status find_runnable(const WorkPlan& plan, bool (*supports)(CpuIsa isa) noexcept,
+                     const KernelRow** kernel);
+
 }  // namespace seesaw
