@@ -31,7 +31,7 @@ endif()
 if(kind STREQUAL "shared")
   set(library_build_dir ${work_dir}/library)
   run(${CMAKE_COMMAND} -S ${source_dir} -B ${library_build_dir} ${toolchain}
-      -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DSEESAW_CUDA=${cuda}
+      -DCMAKE_BUILD_TYPE=Debug -DBUILD_SHARED_LIBS=ON -DSEESAW_CUDA=${cuda}
       -DSEESAW_BUILD_APPLICATION=OFF -DSEESAW_BUILD_TESTS=OFF -DSEESAW_BUILD_BENCHMARKS=OFF)
   run(${CMAKE_COMMAND} --build ${library_build_dir})
 endif()
@@ -47,6 +47,16 @@ if(kind STREQUAL "static" AND NOT libraries MATCHES "libseesaw\\.a$")
 elseif(kind STREQUAL "shared" AND NOT libraries MATCHES "libseesaw\\.so")
   message(FATAL_ERROR "installed libraries: is ${libraries}, must hold libseesaw.so")
 endif()
+if(kind STREQUAL "shared")
+  file(GLOB shared_library ${prefix}/lib*/libseesaw.so ${prefix}/lib*/*/libseesaw.so)
+  run(${nm} --dynamic --demangle --defined-only ${shared_library})
+  if(NOT output MATCHES " T seesaw::decode\\(" OR NOT output MATCHES " T seesaw_decode")
+    message(FATAL_ERROR "${shared_library} does not export decode")
+  endif()
+  if(output MATCHES " [TDB] seesaw::[a-z_]+::[^\n]*")
+    message(FATAL_ERROR "${shared_library} exports what is internal:${CMAKE_MATCH_0}")
+  endif()
+endif()
 file(GLOB_RECURSE package_files ${prefix}/*.cmake ${prefix}/*.pc)
 foreach(file IN LISTS package_files)
   file(READ ${file} text)
@@ -55,17 +65,16 @@ foreach(file IN LISTS package_files)
   endif()
 endforeach()
 
-# CMake projects: one of C++ and C, one of C alone.
-foreach(languages "C;CXX" "C")
-  list(JOIN languages "_" name)
-  set(project_build_dir ${work_dir}/project_${name})
+# CMake projects: one of C and C++, one of C alone.
+foreach(with_cxx ON OFF)
+  set(project_build_dir ${work_dir}/project_with_cxx_${with_cxx})
   file(REMOVE_RECURSE ${project_build_dir})
   run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/consumer -B ${project_build_dir} ${toolchain}
-      -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${prefix} "-DLANGUAGES=${languages}"
+      -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${prefix} -DWITH_CXX=${with_cxx}
       -DEXAMPLES=${source_dir}/examples -DVERSION=${version})
   run(${CMAKE_COMMAND} --build ${project_build_dir})
   run_example(${project_build_dir}/decode_c99)
-  if("CXX" IN_LIST languages)
+  if(with_cxx)
     run_example(${project_build_dir}/decode)
   endif()
 endforeach()
