@@ -17,8 +17,8 @@ double unit_roundoff(DType dtype) noexcept;
 /// with at most one rounding a term, in any order (FMA chains and vdpbf16ps pairs alike; subnormals
 /// may be flushed); m, l and o are float32 in the manner of online_softmax.h.
 struct KernelArithmetic {
-  /// Unit roundoff of the type that weights P have in P V: 0 where they stay float32; then the row
-  /// sum l is of the same rounded weights.
+  /// Unit roundoff of the type that weights P are rounded to for P V; the row sum l is then of the
+  /// rounded weights. 0: they stay float32.
   double weight_roundoff = 0;
   double exp2_error = 0x1p-22;       // largest relative error of 2^x: 2 ulp
   double log2_error = 0x1p-22;       // error of log2 l is at most this times (1 + log2 l)
@@ -34,9 +34,10 @@ inline constexpr KernelArithmetic kBFloat16DotArithmetic{.weight_roundoff = 0x1p
 enum class ErrorModel : std::uint8_t {
   kWorstCase,  // holds for every input
   /// Holds for each number with probability 1 - 2.6e-14 if the roundings inside dot products, and
-  /// of P, are independent and of mean zero: true enough of random inputs whose scores differ by
-  /// more than 2^-8 or so, false of keys or values that repeat. Never above the worst case; for
-  /// float32 outputs about 30 times below it.
+  /// of P, are independent and of mean zero, and partial sums wander as random walks do: true
+  /// enough of random inputs whose scores differ by more than 2^-8 or so, false of keys or values
+  /// that repeat. Never above the worst case, and below it by about the square roots of d_qk and
+  /// of the number of keys that matter.
   kProbabilistic,
 };
 
