@@ -30,9 +30,9 @@ constexpr CostModel kCpuGeneric    = {  1'500'000,  400'000, 80'000,   300'000, 
 constexpr CostModel kCudaSm        = {  2'500'000,    5'000, 45'000,       160,    6'000,  500'000,    1'500,   64};
 // clang-format on
 
-const CostModel& measured(const DeviceSpec& device) {
-  if (device.kind == DeviceKind::kCuda) return kCudaSm;
-  switch (device.cpu_isa) {
+const CostModel& measured(DeviceKind kind, CpuIsa isa) {
+  if (kind == DeviceKind::kCuda) return kCudaSm;
+  switch (isa) {
     case CpuIsa::kAvx512Bf16: return kCpuAvx512Bf16;
     case CpuIsa::kAvx512: return kCpuAvx512;
     case CpuIsa::kAvx2: return kCpuAvx2;
@@ -47,12 +47,12 @@ std::int64_t scaled(std::int64_t cost, std::int64_t size, std::int64_t measured_
 
 }  // namespace
 
-CostModel cost_model(const AttentionProblem& problem, const DeviceSpec& device) {
+CostModel cost_model(const AttentionProblem& problem, DeviceKind kind, CpuIsa isa) {
   // Far beyond what validation admits, and the products below stay in 64 bits.
   constexpr std::int64_t kMostDims = 1 << 20;
   const std::int64_t d_qk = std::clamp<std::int64_t>(problem.d_qk, 1, kMostDims);
   const std::int64_t d_v = std::clamp<std::int64_t>(problem.d_v, 1, kMostDims);
-  CostModel cost = measured(device);
+  CostModel cost = measured(kind, isa);
   cost.token = scaled(cost.token, d_qk, kMeasuredDQk);
   cost.token_row = scaled(cost.token_row, d_qk + d_v, kMeasuredDQk + kMeasuredDV);
   cost.item_row = scaled(cost.item_row, d_qk + d_v, kMeasuredDQk + kMeasuredDV);

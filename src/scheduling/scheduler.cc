@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <new>
-#include <stdexcept>
 #include <string_view>
 
 #include "scheduling/deal.h"
@@ -172,10 +170,9 @@ Status schedule(const ScheduleInput& input, WorkPlan& plan) {
     plan.kv_granule = input.kv_granule;
     try {
       status = schedule_checked(input, plan);
-    } catch (const std::bad_alloc&) {
-      status = {StatusCode::kUnsupported, "work plan: does not fit memory, split the call"};
-    } catch (const std::length_error&) {
-      status = {StatusCode::kUnsupported, "work plan: does not fit memory, split the call"};
+    } catch (...) {  // out of memory
+      clear(plan);
+      throw;
     }
   }
   if (!status) clear(plan);

@@ -33,7 +33,7 @@ struct ScheduleInput {
 /// nothing. After an error those fields are empty. The spans may be vectors of `plan` itself.
 /// Guarantees, complexity and their proofs: docs/scheduling.md.
 /// Errors: kInvalidArgument (a count that is not positive, a length out of range, spans that do not
-/// fit the problem), kUnsupported (more than 2^31 - 1 items or slots, or no memory for them).
+/// fit the problem), kUnsupported (more than 2^31 - 1 items). Throws std::bad_alloc.
 Status schedule(const ScheduleInput& input, WorkPlan& plan);
 
 }  // namespace seesaw::scheduling
