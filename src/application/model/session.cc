@@ -44,6 +44,48 @@ class Reservation {
   std::vector<PageCopy> copies_;  // stays empty: sessions never share pages
 };
 
+/// Tokens that go through the model in one step: pieces of consecutive requests.
+struct Chunk {
+  struct Part {
+    std::size_t request_idx = 0;
+    std::size_t begin = 0;  // first token, of the request's
+    std::size_t count = 0;
+    std::size_t step_begin = 0;  // first token, of the step's
+  };
+  std::vector<Part> parts;
+};
+
+/// Cuts requests, one after the other, into chunks of at most chunk_tokens.
+class ChunkCursor {
+ public:
+  ChunkCursor(std::span<const SequenceTokens> batch, std::int64_t chunk_tokens)
+      : batch_(batch), chunk_tokens_(static_cast<std::size_t>(chunk_tokens)) {}
+
+  /// False where no token is left.
+  bool next(Chunk& chunk) {
+    chunk.parts.clear();
+    std::size_t num_tokens = 0;
+    while (num_tokens < chunk_tokens_ && request_idx_ < batch_.size()) {
+      const std::size_t left = batch_[request_idx_].ids.size() - done_;
+      const std::size_t count = std::min(chunk_tokens_ - num_tokens, left);
+      chunk.parts.push_back({request_idx_, done_, count, num_tokens});
+      num_tokens += count;
+      done_ += count;
+      if (count == left) {
+        ++request_idx_;
+        done_ = 0;
+      }
+    }
+    return num_tokens > 0;
+  }
+
+ private:
+  std::span<const SequenceTokens> batch_;
+  std::size_t chunk_tokens_;
+  std::size_t request_idx_ = 0;
+  std::size_t done_ = 0;  // tokens of that request
+};
+
 }  // namespace
 
 struct Session::State {
@@ -58,12 +100,16 @@ struct Session::State {
   Status reserve(std::span<const SequenceTokens> batch, Reservation& reservation);
   Status prefill(std::span<const SequenceTokens> batch, const Reservation& reservation,
                  LogitsOf logits_of, float* logits);
+  Status decode(std::span<const SequenceTokens> batch, const Reservation& reservation,
+                float* logits);
 
   Model model;
   SessionOptions options;
   LatentCache cache;
   Forward forward;
   Step step;
+  std::vector<StepPiece> pieces;     // of the step
+  std::vector<std::int64_t> wanted;  // tokens of the step whose logits are asked for
 };
 
 Status Session::State::check_ids(std::size_t request_idx, std::span<const std::int32_t> ids) const {
@@ -119,37 +165,25 @@ Status Session::State::reserve(std::span<const SequenceTokens> batch, Reservatio
   return Status::ok();
 }
 
-/// Fills steps of at most chunk_tokens from the requests, in order.
 Status Session::State::prefill(std::span<const SequenceTokens> batch,
                                const Reservation& reservation, LogitsOf logits_of, float* logits) {
-  std::vector<StepPiece> pieces;
-  std::vector<std::int64_t> wanted;  // tokens of the step whose logits are asked for
-  std::size_t request_idx = 0;
-  std::size_t done = 0;  // tokens of that request
-  while (request_idx < batch.size()) {
+  ChunkCursor cursor(batch, options.chunk_tokens);
+  Chunk chunk;
+  while (cursor.next(chunk)) {
     pieces.clear();
     wanted.clear();
-    auto room = static_cast<std::size_t>(options.chunk_tokens);
-    std::int64_t step_tokens = 0;
-    while (room > 0 && request_idx < batch.size()) {
-      const auto& [sequence, ids] = batch[request_idx];
-      const std::size_t count = std::min(room, ids.size() - done);
-      pieces.push_back({ids.subspan(done, count),
-                        reservation.start(request_idx) + static_cast<std::int64_t>(done),
+    for (const Chunk::Part& part : chunk.parts) {
+      const auto& [sequence, ids] = batch[part.request_idx];
+      const auto begin = static_cast<std::int64_t>(part.begin);
+      pieces.push_back({ids.subspan(part.begin, part.count),
+                        reservation.start(part.request_idx) + begin,
                         cache.allocator().pages(sequence)});
-      room -= count;
-      done += count;
-      const bool is_complete = done == ids.size();
-      const std::int64_t step_end = step_tokens + static_cast<std::int64_t>(count);
-      const bool is_every = logits_of == LogitsOf::kEveryToken;
-      for (std::int64_t token = is_every ? step_tokens : step_end - (is_complete ? 1 : 0);
-           token < step_end; ++token) {
-        wanted.push_back(token);
-      }
-      step_tokens = step_end;
-      if (is_complete) {
-        ++request_idx;
-        done = 0;
+      const bool is_last = part.begin + part.count == ids.size();
+      const std::size_t end = part.step_begin + part.count;
+      const std::size_t first =
+          logits_of == LogitsOf::kEveryToken ? part.step_begin : end - (is_last ? 1 : 0);
+      for (std::size_t token = first; token < end; ++token) {
+        wanted.push_back(static_cast<std::int64_t>(token));
       }
     }
     build_step(Phase::kPrefill, pieces, options.page_size, step);
@@ -157,6 +191,21 @@ Status Session::State::prefill(std::span<const SequenceTokens> batch,
     forward.compute_logits(wanted, logits);
     logits += static_cast<std::int64_t>(wanted.size()) * model.config().vocab_size;
   }
+  return Status::ok();
+}
+
+Status Session::State::decode(std::span<const SequenceTokens> batch, const Reservation& reservation,
+                              float* logits) {
+  pieces.clear();
+  wanted.clear();
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    pieces.push_back(
+        {batch[i].ids, reservation.start(i), cache.allocator().pages(batch[i].sequence)});
+    wanted.push_back(static_cast<std::int64_t>(i));
+  }
+  build_step(Phase::kDecode, pieces, options.page_size, step);
+  if (Status status = forward.run(step, cache); !status) return status;
+  forward.compute_logits(wanted, logits);
   return Status::ok();
 }
 
@@ -223,26 +272,15 @@ Status Session::decode(std::span<const SequenceId> sequences, std::span<const st
                                ids.size(), sequences.size()));
   }
   std::vector<SequenceTokens> batch;
-  std::vector<std::int64_t> every_token;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    batch.push_back({sequences[i], ids.subspan(i, 1)});
-    every_token.push_back(static_cast<std::int64_t>(i));
-  }
+  for (std::size_t i = 0; i < ids.size(); ++i) batch.push_back({sequences[i], ids.subspan(i, 1)});
   if (Status status = state_->check(batch); !status) return status;
   logits.resize(batch.size() * static_cast<std::size_t>(model().config().vocab_size));
   if (batch.empty()) return Status::ok();
   Reservation reservation(state_->cache.allocator());
   if (Status status = state_->reserve(batch, reservation); !status) return status;
-  std::vector<StepPiece> pieces;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    pieces.push_back(
-        {batch[i].ids, reservation.start(i), state_->cache.allocator().pages(batch[i].sequence)});
-  }
-  build_step(Phase::kDecode, pieces, options().page_size, state_->step);
-  if (Status status = state_->forward.run(state_->step, state_->cache); !status) return status;
-  state_->forward.compute_logits(every_token, logits.data());
-  reservation.keep();
-  return Status::ok();
+  const Status status = state_->decode(batch, reservation, logits.data());
+  if (status) reservation.keep();
+  return status;
 }
 
 const Model& Session::model() const noexcept { return state_->model; }
