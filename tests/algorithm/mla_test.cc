@@ -284,6 +284,10 @@ TEST(MlaFormulas, DeepSeekFiguresAreThoseOfTheDocument) {
   EXPECT_NEAR(break_even(deepseek, 1e12), 170.67, 0.005);
   const double one_query = static_cast<double>(absorbed_flops(deepseek, 1, 4096));
   EXPECT_NEAR(static_cast<double>(expanded_flops(deepseek, 4096, 4096)) / one_query, 117.3, 0.05);
+  const std::int64_t triangle = num_pairs(4096, 4096, Mask::kCausal);
+  EXPECT_NEAR(static_cast<double>(expanded_flops(deepseek, 4096, triangle)) /
+                  static_cast<double>(absorbed_flops(deepseek, 4096, triangle)),
+              0.333, 0.001);
   // Bytes of bfloat16 a token, cached latent or cached expanded keys and values.
   const std::int64_t latent_bytes = 2 * (deepseek.d_latent + deepseek.d_rope);
   const std::int64_t expanded_bytes =
