@@ -118,7 +118,8 @@ void emulate_row(AttentionCase& attention_case, const Emulation& emulation, cons
   if (emulation.fault == Fault::kRepeatedKey && !keys.empty()) keys.push_back(keys.back());
 
   RowEmulator emulator(problem, emulation, rng);
-  const auto num_splits = static_cast<std::size_t>(emulation.arithmetic.num_splits);
+  const auto num_splits =
+      static_cast<std::size_t>(std::max<std::int64_t>(1, emulation.arithmetic.num_splits));
   RowEmulator::Partial total{{}, FloatRow(static_cast<std::size_t>(problem.d_v), NAN)};
   for (std::size_t split = 0; split < num_splits; ++split) {
     if (emulation.fault == Fault::kLostMerge && split > 0 && split + 1 == num_splits) break;
