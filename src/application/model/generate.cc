@@ -51,6 +51,28 @@ std::optional<StopReason> find_stop(const Session& session, const GenerateOption
   return std::nullopt;
 }
 
+/// Computes the prompt chunk by chunk; logits become those of its last token.
+Result<Continue> prefill_prompt(Session& session, SequenceId sequence,
+                                std::span<const std::int32_t> ids, const GenerateOptions& options,
+                                std::vector<float>& logits) {
+  const SequenceTokens whole{sequence, ids};
+  if (Status status = session.check_prefill({&whole, 1}); !status) return status;
+  const auto chunk_tokens = static_cast<std::size_t>(session.options().chunk_tokens);
+  for (std::size_t done = 0; done < ids.size();) {
+    const SequenceTokens chunk{sequence,
+                               ids.subspan(done, std::min(chunk_tokens, ids.size() - done))};
+    const Status status = session.prefill({&chunk, 1}, LogitsOf::kLastToken, logits);
+    if (!status) return status;
+    done += chunk.ids.size();
+    if (options.on_prefill &&
+        options.on_prefill(static_cast<std::int64_t>(done),
+                           static_cast<std::int64_t>(ids.size())) == Continue::kStop) {
+      return Continue::kStop;
+    }
+  }
+  return Continue::kYes;
+}
+
 }  // namespace
 
 double Generation::decode_tokens_per_second() const noexcept {
@@ -69,12 +91,16 @@ Result<Generation> generate(Session& session, std::span<const std::int32_t> prom
   if (!sampler) return sampler.status();
   const auto start = Clock::now();
   const ScopedSequence sequence(session);
-  const std::array prompt{SequenceTokens{sequence.id(), prompt_ids}};
   std::vector<float> logits;
-  if (Status status = session.prefill(prompt, LogitsOf::kLastToken, logits); !status) return status;
+  const auto answer = prefill_prompt(session, sequence.id(), prompt_ids, options, logits);
+  if (!answer) return answer.status();
   Generation generation;
   generation.num_prompt_tokens = static_cast<std::int64_t>(prompt_ids.size());
   generation.prefill_seconds = seconds_since(start);
+  if (answer.value() == Continue::kStop) {
+    generation.reason = StopReason::kCaller;
+    return generation;
+  }
   if (options.max_new_tokens == 0) return generation;
   auto decode_start = start;
   while (true) {

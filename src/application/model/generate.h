@@ -12,17 +12,11 @@
 
 namespace seesaw::model {
 
-struct GenerateOptions {
-  std::int64_t max_new_tokens = 64;
-  SamplingOptions sampling;
-  bool stops_at_eos = true;  // at any of the model's eos_ids; the eos token itself is reported
-};
-
 enum class StopReason : std::uint8_t {
   kEos,        // the model ended the text
   kMaxTokens,  // max_new_tokens were made
   kCacheFull,  // the cache or the model's positions hold no more
-  kCaller,     // on_token returned kStop
+  kCaller,     // on_token or on_prefill returned kStop
 };
 
 constexpr const char* to_string(StopReason reason) noexcept {
@@ -40,6 +34,14 @@ constexpr const char* to_string(StopReason reason) noexcept {
 }
 
 enum class Continue : std::uint8_t { kYes, kStop };
+
+struct GenerateOptions {
+  std::int64_t max_new_tokens = 64;
+  SamplingOptions sampling = {};
+  bool stops_at_eos = true;  // at any of the model's eos_ids; the eos token itself is reported
+  /// Called after each chunk of the prompt, if given; may stop the generation.
+  std::function<Continue(std::int64_t num_done, std::int64_t num_prompt_tokens)> on_prefill = {};
+};
 
 struct Generation {
   std::vector<std::int32_t> ids;  // the new tokens, eos included

@@ -32,7 +32,7 @@ Result<Model> Model::load(const std::filesystem::path& folder, const ModelOption
   if (!config) return config.status();
   auto checkpoint = Checkpoint::open(folder);
   if (!checkpoint) return checkpoint.status();
-  auto weights = load_weights(std::move(checkpoint).value(), config.value());
+  auto weights = load_weights(std::move(checkpoint).value(), config.value(), options.on_progress);
   if (!weights) return weights.status();
   try {
     auto content = std::make_shared<Content>(

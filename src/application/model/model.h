@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "model/config.h"
@@ -17,6 +18,8 @@ struct Weights;
 
 struct ModelOptions {
   int num_threads = 0;  // 0: every core the process may use
+  /// Called after each layer that is loaded, if given.
+  std::function<void(std::int64_t num_done, std::int64_t num_layers)> on_progress = {};
 };
 
 /// Bytes that one token takes in the cache of all layers.

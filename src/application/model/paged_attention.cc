@@ -132,6 +132,11 @@ Status PagedAttention::run(const Step& step, MatrixView q, const TensorView& lay
   return seesaw::prefill(plan, args, executor_);
 }
 
+std::string PagedAttention::kernel_name() const {
+  if (decode_plan_) return decode_plan_->kernel_name;
+  return prefill_plan_ ? prefill_plan_->kernel_name : std::string();
+}
+
 std::string PagedAttention::explain_decode() const {
   return decode_plan_ ? seesaw::explain(*decode_plan_) : std::string();
 }

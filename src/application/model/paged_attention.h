@@ -37,6 +37,8 @@ class PagedAttention {
   /// q [tokens, h * d_qk] -> out [tokens, h * d_v], over the layer's cache; after prepare(step).
   Status run(const Step& step, MatrixView q, const TensorView& layer_cache, MutableMatrixView out);
 
+  /// The kernel of the last decode plan, or else of the last prefill plan; empty before either.
+  std::string kernel_name() const;
   /// seesaw::explain of the last decode plan; empty before there is one.
   std::string explain_decode() const;
 

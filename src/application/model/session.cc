@@ -96,6 +96,7 @@ struct Session::State {
         forward(model.config(), model.weights(), model.device(), model.executor()) {}
 
   Status check(std::span<const SequenceTokens> batch) const;
+  Status check_room(std::span<const SequenceTokens> batch) const;
   Status check_ids(std::size_t request_idx, std::span<const std::int32_t> ids) const;
   Status reserve(std::span<const SequenceTokens> batch, Reservation& reservation);
   Status prefill(std::span<const SequenceTokens> batch, const Reservation& reservation,
@@ -143,23 +144,33 @@ Status Session::State::check(std::span<const SequenceTokens> batch) const {
   }
   std::ranges::sort(seen);
   const auto repeated = std::ranges::adjacent_find(seen);
-  if (repeated == seen.end()) return Status::ok();
+  if (repeated == seen.end()) return check_room(batch);
   return invalid(fmt::format("batch: sequence {} stands in it twice", *repeated));
 }
 
-Status Session::State::reserve(std::span<const SequenceTokens> batch, Reservation& reservation) {
+Status Session::State::check_room(std::span<const SequenceTokens> batch) const {
+  const PageAllocator& allocator = cache.allocator();
+  std::int64_t num_free = allocator.num_free_pages();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const auto& [sequence, ids] = batch[i];
-    const std::int32_t num_free = cache.allocator().num_free_pages();
-    const Status status = reservation.add(sequence, static_cast<std::int64_t>(ids.size()));
-    if (status.code() == StatusCode::kOutOfPages) {
+    const auto needed =
+        allocator.num_pages_to_extend(sequence, static_cast<std::int64_t>(ids.size()));
+    if (!needed) return needed.status();
+    if (needed.value() > num_free) {
       return {StatusCode::kOutOfPages,
               fmt::format("batch[{}].ids: {} tokens behind {} of the sequence do not fit the "
                           "cache: {} of its {} pages of {} tokens are free (cache_tokens = {})",
-                          i, ids.size(), cache.allocator().num_tokens(sequence), num_free,
-                          cache.allocator().num_pages(), cache.allocator().page_size(),
-                          options.cache_tokens)};
+                          i, ids.size(), allocator.num_tokens(sequence), num_free,
+                          allocator.num_pages(), allocator.page_size(), options.cache_tokens)};
     }
+    num_free -= needed.value();
+  }
+  return Status::ok();
+}
+
+Status Session::State::reserve(std::span<const SequenceTokens> batch, Reservation& reservation) {
+  for (const auto& [sequence, ids] : batch) {
+    const Status status = reservation.add(sequence, static_cast<std::int64_t>(ids.size()));
     if (!status) return status;
   }
   return Status::ok();
@@ -249,6 +260,10 @@ std::int64_t Session::max_sequence_tokens() const noexcept {
                   std::int64_t{allocator.num_pages()} * allocator.page_size());
 }
 
+Status Session::check_prefill(std::span<const SequenceTokens> batch) const {
+  return state_->check(batch);
+}
+
 Status Session::prefill(std::span<const SequenceTokens> batch, LogitsOf logits_of,
                         std::vector<float>& logits) {
   if (Status status = state_->check(batch); !status) return status;
@@ -286,6 +301,8 @@ Status Session::decode(std::span<const SequenceId> sequences, std::span<const st
 const Model& Session::model() const noexcept { return state_->model; }
 const SessionOptions& Session::options() const noexcept { return state_->options; }
 std::int64_t Session::cache_bytes() const noexcept { return state_->cache.bytes(); }
+
+std::string Session::kernel_name() const { return state_->forward.attention().kernel_name(); }
 
 std::string Session::explain_decode() const { return state_->forward.attention().explain_decode(); }
 

@@ -51,6 +51,9 @@ class Session {
   /// Most tokens that one sequence can reach when it has the cache for itself.
   std::int64_t max_sequence_tokens() const noexcept;
 
+  /// Whether prefill would take the batch; computes and changes nothing. Errors as of prefill.
+  Status check_prefill(std::span<const SequenceTokens> batch) const;
+
   /// Appends tokens to each sequence, at most chunk_tokens at a time, several sequences together
   /// where they are short. logits becomes [rows, vocab_size], sequence after sequence: one row for
   /// the last token of each (kLastToken) or one row a token (kEveryToken).
@@ -68,6 +71,9 @@ class Session {
   const SessionOptions& options() const noexcept;
   /// Bytes reserved for the cache of all layers.
   std::int64_t cache_bytes() const noexcept;
+  /// The attention kernel of the decode plan last used, or else of the prefill plan; empty before
+  /// there is one.
+  std::string kernel_name() const;
   /// seesaw::explain of the decode plan last used; empty before the first decode.
   std::string explain_decode() const;
 

@@ -154,7 +154,9 @@ Weight::Weight(const TensorData& tensor, std::int64_t rows, std::int64_t cols)
   widen(tensor.data, tensor.dtype, rows * cols, widened_.data());
 }
 
-Result<Weights> load_weights(Checkpoint checkpoint, const Config& config) {
+Result<Weights> load_weights(
+    Checkpoint checkpoint, const Config& config,
+    const std::function<void(std::int64_t num_done, std::int64_t num_layers)>& on_progress) {
   Weights weights;
   weights.checkpoint = std::move(checkpoint);
   Loader loader(weights.checkpoint, config);
@@ -162,6 +164,7 @@ Result<Weights> load_weights(Checkpoint checkpoint, const Config& config) {
       loader.mapped_matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
   for (std::int64_t layer_idx = 0; layer_idx < config.num_layers && loader.status(); ++layer_idx) {
     weights.layers.push_back(loader.layer(layer_idx));
+    if (on_progress) on_progress(layer_idx + 1, config.num_layers);
   }
   weights.final_norm = loader.vector("model.norm.weight", config.hidden_size);
   const char* head = config.has_tied_head ? "model.embed_tokens.weight" : "lm_head.weight";

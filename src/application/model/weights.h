@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "model/config.h"
@@ -81,8 +82,11 @@ struct Weights {
 };
 
 /// Takes every tensor that `config` asks for out of the checkpoint; others (the multi-token
-/// prediction layers behind the last one, for example) are not looked at.
+/// prediction layers behind the last one, for example) are not looked at. on_progress, if given, is
+/// called after each layer.
 /// Errors: those of Checkpoint::tensor.
-Result<Weights> load_weights(Checkpoint checkpoint, const Config& config);
+Result<Weights> load_weights(
+    Checkpoint checkpoint, const Config& config,
+    const std::function<void(std::int64_t num_done, std::int64_t num_layers)>& on_progress = {});
 
 }  // namespace seesaw::model

@@ -66,7 +66,7 @@ double relative_error(const std::vector<float>& actual, const std::vector<double
 std::vector<float> run_engine(const Case& drawn, int num_shards, std::int64_t chunk_tokens) {
   const TempFolder folder;
   write_model(folder.path(), drawn.spec, drawn.weights, num_shards);
-  const Model model = Model::load(folder.path(), {.num_threads = 2}).value();
+  const Model model = Model::load(folder.path(), {.num_threads = 2, .on_progress = {}}).value();
   Session session = Session::create(model, {.cache_tokens = 128,
                                             .page_size = 16,
                                             .chunk_tokens = chunk_tokens,

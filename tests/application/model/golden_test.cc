@@ -17,7 +17,7 @@ namespace {
 constexpr double kLargestLogitError = 5e-3;
 
 Session make_session(KvFormat format, std::int64_t chunk_tokens) {
-  const auto model = Model::load(tiny_model_folder(), {.num_threads = 2});
+  const auto model = Model::load(tiny_model_folder(), {.num_threads = 2, .on_progress = {}});
   return Session::create(model.value(), {.chunk_tokens = chunk_tokens, .kv_format = format})
       .value();
 }

@@ -37,7 +37,12 @@ class SessionTest : public ::testing::Test {
                          .routing = Routing::kNoAuxTc,
                          .dtype = DType::kFloat32};
     write_model(folder.path(), spec, make_weights(spec, rng_));
-    return Model::load(folder.path(), {.num_threads = 2}).value();  // the mapping outlives the file
+    const auto on_progress = [&](std::int64_t num_done, std::int64_t num_layers) {
+      EXPECT_EQ(num_layers, 2);
+      loaded_layers_.push_back(num_done);
+    };
+    // The mapping outlives the file.
+    return Model::load(folder.path(), {.num_threads = 2, .on_progress = on_progress}).value();
   }
 
   Session make_session(const SessionOptions& options) {
@@ -66,6 +71,7 @@ class SessionTest : public ::testing::Test {
   }
 
   testing::Rng rng_;
+  std::vector<std::int64_t> loaded_layers_;
   Model model_;
 };
 
@@ -143,6 +149,10 @@ TEST_F(SessionTest, RaggedBatchesGiveWhatEachSequenceGivesAlone) {
   }
 }
 
+TEST_F(SessionTest, LoadingReportsEachLayer) {
+  EXPECT_THAT(loaded_layers_, ::testing::ElementsAre(1, 2));
+}
+
 TEST_F(SessionTest, EmptyBatchesAreNoOps) {
   Session session = make_session({});
   std::vector<float> logits{1.0f};
@@ -216,6 +226,34 @@ TEST_F(SessionTest, UnknownRepeatedAndEmptySequences) {
   EXPECT_EQ(session.num_tokens(sequence), -1);
 }
 
+TEST_F(SessionTest, CheckPrefillTellsWhatPrefillWould) {
+  Session session = make_session({.cache_tokens = 16, .page_size = 8});
+  const SequenceId sequence = session.add_sequence();
+  for (const std::size_t count : {0u, 1u, 16u, 17u, 41u}) {
+    const auto ids = random_ids(count);
+    const SequenceTokens tokens{sequence, ids};
+    const Status status = session.check_prefill({&tokens, 1});
+    EXPECT_EQ(session.num_tokens(sequence), 0);
+    if (!status) {
+      EXPECT_EQ(prefill_error(session, sequence, ids), status.message());
+    }
+    EXPECT_EQ(status.is_ok(), count == 1 || count == 16);
+  }
+}
+
+TEST_F(SessionTest, NamesTheKernelOnceThereIsOne) {
+  Session session = make_session({});
+  EXPECT_EQ(session.kernel_name(), "");
+  EXPECT_EQ(session.explain_decode(), "");
+  const SequenceId sequence = session.add_sequence();
+  prefill(session, sequence, random_ids(3));
+  EXPECT_NE(session.kernel_name(), "");
+  std::vector<float> logits;
+  const std::int32_t id = 1;
+  throw_if_error(session.decode({&sequence, 1}, {&id, 1}, logits));
+  EXPECT_THAT(session.explain_decode(), HasSubstr(session.kernel_name()));
+}
+
 TEST_F(SessionTest, OptionsOutOfRange) {
   const auto error = [&](const SessionOptions& options) {
     return Session::create(model_, options).status().message();
@@ -239,7 +277,7 @@ TEST_F(SessionTest, CacheCostCountsLatentAgainstHeads) {
 }
 
 TEST_F(SessionTest, GenerationStopsForEachReason) {
-  Session session = make_session({.cache_tokens = 16, .page_size = 8});
+  Session session = make_session({.cache_tokens = 16, .page_size = 8, .chunk_tokens = 2});
   const auto prompt = random_ids(5);
   const auto go_on = [](std::int32_t) { return Continue::kYes; };
   GenerateOptions options{.max_new_tokens = 4, .sampling = {}, .stops_at_eos = false};
@@ -259,6 +297,17 @@ TEST_F(SessionTest, GenerationStopsForEachReason) {
                        }).value();
   EXPECT_EQ(stopped.reason, StopReason::kCaller);
   EXPECT_EQ(stopped.ids.size(), 3u);
+  std::vector<std::int64_t> progress;
+  options.on_prefill = [&](std::int64_t num_done, std::int64_t num_prompt_tokens) {
+    EXPECT_EQ(num_prompt_tokens, 5);
+    progress.push_back(num_done);
+    return progress.size() == 2 ? Continue::kStop : Continue::kYes;
+  };
+  const auto early = generate(session, prompt, options, go_on).value();
+  EXPECT_EQ(early.reason, StopReason::kCaller);
+  EXPECT_TRUE(early.ids.empty());
+  EXPECT_THAT(progress, ::testing::ElementsAre(2, 4));
+  options.on_prefill = {};
   options.max_new_tokens = 0;
   EXPECT_TRUE(generate(session, prompt, options, go_on).value().ids.empty());
   options.max_new_tokens = -1;
