@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <regex>
+#include <stdexcept>
 
 #include "cpu/measure.h"
 #include "cpu/report.h"
@@ -50,10 +51,10 @@ void add_options(CLI::App& app, Arguments& arguments) {
                  "measure only work whose name holds this regular expression (see --list)");
   app.add_option("--threads", arguments.threads, "thread counts to measure")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1024));
   app.add_option("--rounds", arguments.num_rounds,
                  "rounds in which each contender gets a burst of calls")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   app.add_option("--pool-mib", arguments.pool_mib,
                  "size of the cache pool of each kind; many times the last-level cache")
@@ -95,12 +96,15 @@ std::vector<std::pair<std::string, std::string>> settings_in_force(const Bench::
 int run(const Arguments& arguments, int argc, char** argv) {
   const DeviceSpec device = probe_cpu().value();
   const std::vector<WorkGroup> groups = chosen_groups(arguments, device.cpu_isa);
+  if (groups.empty()) throw std::runtime_error("--filter: nothing is named so; see --list");
   if (arguments.only_lists) {
     for (const WorkGroup& group : groups) {
       for (CpuIsa isa : group.isas) fmt::print("{} [{}]\n", group.work.name(), to_string(isa));
     }
     return 0;
   }
+
+  if (!arguments.json_path.empty()) require_writable(arguments.json_path);
 
   Bench::Options options;
   options.threads = arguments.threads;
@@ -132,7 +136,10 @@ int run(const Arguments& arguments, int argc, char** argv) {
   report.limits_before = measure_limits(limit_options, team);
   for (std::size_t i = 0; i < groups.size(); ++i) {
     fmt::print(stderr, "[{}/{}] {}\n", i + 1, groups.size(), groups[i].work.name());
-    for (Row& row : bench.measure(groups[i])) report.rows.push_back(std::move(row));
+    for (Row& row : bench.measure(groups[i])) {
+      row.group_idx = i;
+      report.rows.push_back(std::move(row));
+    }
   }
   report.limits_after = measure_limits(limit_options, team);
   report.disturbance = disturbance_so_far() - disturbance_before;
@@ -156,7 +163,11 @@ int main(int argc, char** argv) {
       "Measures Seesaw's CPU attention beside two matrix products through oneDNN and "
       "OpenBLAS and the machine's own limits, all in turn in one run.");
   seesaw::bench::add_options(app, arguments);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : seesaw::bench::kExitUsage;
+  }
   try {
     if (!arguments.keeps_environment) {
       seesaw::bench::require_environment(argv, seesaw::bench::library_settings());

@@ -30,6 +30,7 @@ struct Comparison {
 /// One contender's result.
 struct Row {
   Work work;
+  std::size_t group_idx = 0;  // rows of one group were measured in turn
   std::string contender;      // "seesaw", "onednn", "openblas"
   std::optional<CpuIsa> isa;  // Seesaw's
   int num_threads = 1;

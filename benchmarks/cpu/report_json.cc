@@ -73,6 +73,7 @@ Json to_json(const std::optional<Comparison>& comparison) {
 
 Json to_json(const Row& row) {
   Json json = {{"name", row.work.name()},
+               {"group", row.group_idx},
                {"contender", row.contender},
                {"isa", row.isa ? Json(to_string(*row.isa)) : Json(nullptr)},
                {"num_threads", row.num_threads},
@@ -98,6 +99,12 @@ Json to_json(const Row& row) {
 }
 
 }  // namespace
+
+void require_writable(const std::filesystem::path& path) {
+  if (!std::ofstream(path, std::ios::app)) {
+    throw std::runtime_error("--json: cannot write " + path.string());
+  }
+}
 
 void write_json(const Report& report, const std::filesystem::path& path) {
   Json settings = Json::object();
