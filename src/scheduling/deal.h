@@ -21,9 +21,10 @@ inline constexpr std::int64_t kInvariantChunk = 512;
 /// Where a tile's keys are cut: a function of the tile's own rows and keys only.
 struct PiecePolicy {
   enum class Kind : std::uint8_t {
-    kChunk,  // every kInvariantChunk tokens
-    kCount,  // into `limit` even pieces, or as many as there are granules
-    kCost,   // into even pieces of blocks, as few as cost `limit` or less before they are split
+    kChunk,   // every kInvariantChunk tokens
+    kCount,   // into `limit` even pieces, or as many as there are granules
+    kCost,    // into even pieces worth while, as few as cost `limit` or less but for the split
+    kFinest,  // into as many even pieces as are worth while
   };
   Kind kind = Kind::kChunk;
   std::int64_t limit = 0;
@@ -34,12 +35,13 @@ struct PiecePolicy {
       case Kind::kChunk:
         return chunk_cut(num_keys, rule.granule, round_up(kInvariantChunk, rule.granule));
       case Kind::kCount: return even_cut(num_keys, rule.granule, limit);
+      case Kind::kFinest: return rule.finest(rule.tile_cost(rows), num_keys);
       case Kind::kCost: break;
     }
     const TileCost cost = rule.tile_cost(rows);
     const std::int64_t wanted = ceil_div(cost.whole(num_keys), limit);
-    const std::int64_t num_blocks = wanted > 1 ? rule.blocks(cost, num_keys).num_pieces : 1;
-    return even_cut(num_keys, rule.granule, std::min(wanted, num_blocks));
+    const std::int64_t most = wanted > 1 ? rule.finest(cost, num_keys).num_pieces : 1;
+    return even_cut(num_keys, rule.granule, std::min(wanted, most));
   }
 };
 

@@ -55,20 +55,6 @@ struct KeyCut {
   constexpr std::int64_t size(std::int64_t piece_idx) const noexcept {
     return end(piece_idx) - begin(piece_idx);
   }
-  /// Sizes never fall from piece to piece but for the last, which the end of the keys may cut.
-  constexpr std::int64_t largest_size() const noexcept {
-    return num_pieces == 1 ? num_keys : std::max(size(num_pieces - 2), size(num_pieces - 1));
-  }
-  /// The last piece that begins within the first num_tokens keys.
-  constexpr std::int64_t last_begin_within(std::int64_t num_tokens) const noexcept {
-    if (num_pieces == 1) return 0;
-    const std::int64_t granules = num_tokens / granule;
-    const std::int64_t num_short = num_pieces - num_long;
-    const std::int64_t piece_idx = granules <= num_short * base
-                                       ? granules / base
-                                       : num_short + (granules - num_short * base) / (base + 1);
-    return std::min(piece_idx, num_pieces - 1);
-  }
 };
 
 /// num_pieces pieces (or as many as there are granules) that differ by a granule at most.
@@ -95,11 +81,43 @@ constexpr KeyCut chunk_cut(std::int64_t num_keys, std::int64_t granule,
 ///   unit or more, which settles all pieces but the last. The last one, where it is long or base
 ///   exceeds a unit, holds more than a unit; and where all have exactly a unit it holds
 ///   num_keys - (n - 1) unit >= min_keys.
-constexpr KeyCut block_cut(std::int64_t num_keys, std::int64_t granule,
-                           std::int64_t min_keys) noexcept {
+constexpr KeyCut finest_cut(std::int64_t num_keys, std::int64_t granule,
+                            std::int64_t min_keys) noexcept {
   const std::int64_t unit = round_up(min_keys, granule);
   if (num_keys < unit + min_keys) return even_cut(num_keys, granule, 1);
   return even_cut(num_keys, granule, 1 + (num_keys - min_keys) / unit);
+}
+
+/// The keys at which a tile may be cut: first, first + step, .. , count of them. They divide it
+/// into blocks: block 0 is [0, first), block i begins at the i-th cut.
+struct CutPoints {
+  std::int64_t first = 0;
+  std::int64_t step = 1;
+  std::int64_t count = 0;
+
+  constexpr std::int64_t num_blocks() const noexcept { return count + 1; }
+  constexpr std::int64_t begin(std::int64_t block_idx) const noexcept {
+    return block_idx == 0 ? 0 : first + (block_idx - 1) * step;
+  }
+  /// The last block that begins within the first num_keys keys.
+  constexpr std::int64_t last_begin_within(std::int64_t num_keys) const noexcept {
+    return num_keys < first ? 0 : std::min(count, (num_keys - first) / step + 1);
+  }
+  /// Keys of the largest of the blocks of a tile of num_keys.
+  constexpr std::int64_t largest_block(std::int64_t num_keys) const noexcept {
+    if (count == 0) return num_keys;
+    return std::max({first, count > 1 ? step : 0, num_keys - begin(count)});
+  }
+};
+
+/// Every granule that leaves min_keys keys or more on both sides is a cut, or every so many of
+/// them: step is granule or a multiple of it.
+constexpr CutPoints cut_points(std::int64_t num_keys, std::int64_t granule, std::int64_t step,
+                               std::int64_t min_keys) noexcept {
+  const std::int64_t first = round_up(min_keys, granule);
+  const std::int64_t room = num_keys - min_keys - first;
+  if (room < 0) return {};
+  return {first, step, room / step + 1};
 }
 
 }  // namespace seesaw::scheduling

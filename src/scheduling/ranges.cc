@@ -23,10 +23,9 @@ TileCost TileSequence::tile_cost(std::int64_t tile_idx) const noexcept {
   return rule.tile_cost(tile.row_end - tile.row_begin);
 }
 
-KeyCut TileSequence::blocks(std::int64_t tile_idx) const noexcept {
-  const std::int64_t keys = tiles[static_cast<std::size_t>(tile_idx)].kv_end;
-  if (blocks_before.empty()) return even_cut(keys, rule.granule, 1);
-  return rule.blocks(tile_cost(tile_idx), keys);
+CutPoints TileSequence::cuts(std::int64_t tile_idx) const noexcept {
+  if (blocks_before.empty()) return {};
+  return rule.cuts(tile_cost(tile_idx), tiles[static_cast<std::size_t>(tile_idx)].kv_end);
 }
 
 Position TileSequence::reach(Position from, std::int64_t cap) const noexcept {
@@ -34,12 +33,12 @@ Position TileSequence::reach(Position from, std::int64_t cap) const noexcept {
   const auto stop_within = [this](std::int64_t tile_idx, std::int64_t begin, std::int64_t budget) {
     const TileCost cost = tile_cost(tile_idx);
     const std::int64_t keys = (budget - cost.piece(0)) / cost.token;
-    return budget < cost.piece(0) ? 0 : blocks(tile_idx).last_begin_within(begin + keys);
+    return budget < cost.piece(0) ? 0 : cuts(tile_idx).last_begin_within(begin + keys);
   };
   if (from.block_idx > 0) {
-    const KeyCut cut = blocks(from.tile_idx);
-    const std::int64_t begin = cut.begin(from.block_idx);
-    const std::int64_t rest = tile_cost(from.tile_idx).piece(cut.num_keys - begin);
+    const std::int64_t begin = cuts(from.tile_idx).begin(from.block_idx);
+    const std::int64_t keys = tiles[static_cast<std::size_t>(from.tile_idx)].kv_end;
+    const std::int64_t rest = tile_cost(from.tile_idx).piece(keys - begin);
     if (rest > cap) {
       return {from.tile_idx, std::max(from.block_idx, stop_within(from.tile_idx, begin, cap))};
     }
@@ -103,7 +102,7 @@ RangeScratch take_scratch(std::vector<std::int64_t>& memory, std::int64_t num_ti
   const auto per_worker = static_cast<std::size_t>(num_workers) + 1;
   const std::size_t taken = 2 * (per_tile + per_worker);
   std::size_t needed = taken;
-  if (num_tiles <= kDealtTilesPerWorker * num_workers) {  // see deal_if_better
+  if (num_tiles <= kDealtTilesPerWorker * num_workers) {  // see schedule_ranges
     const PieceTotals most{.num_pieces = num_tiles + num_workers};
     needed += deal_scratch_size(static_cast<std::int32_t>(num_workers), most);
   }
@@ -133,56 +132,61 @@ void build_tiles(const ScheduleInput& input, const SplitRule& rule,
   cost_before[num_tiles] = sum;
 }
 
-struct LargestCosts {
-  std::int64_t block = 0;
-  std::int64_t tile = 0;
+struct BlockFacts {
+  std::int64_t most_pieces = 0;    // that all tiles can be cut into, each worth while
+  std::int64_t largest_block = 0;  // cost
+  std::int64_t largest_tile = 0;   // cost
 };
 
 /// Writes the prefix sums of the tiles' numbers of blocks.
-LargestCosts count_blocks(const SplitRule& rule, std::span<const WorkItem> tiles,
-                          std::span<std::int64_t> blocks_before) {
-  LargestCosts largest;
+BlockFacts count_blocks(const SplitRule& rule, std::span<const WorkItem> tiles,
+                        std::span<std::int64_t> blocks_before) {
+  BlockFacts facts;
   std::int64_t sum = 0;
   std::int64_t rows = -1;
   std::int64_t keys = -1;
   std::int64_t num_blocks = 0;
+  std::int64_t most_pieces = 0;
   TileCost cost;
   for (std::size_t i = 0; i < tiles.size(); ++i) {
     const WorkItem& tile = tiles[i];
     if (tile.row_end - tile.row_begin != rows || tile.kv_end != keys) {
-      rows = tile.row_end - tile.row_begin;
+      if (tile.row_end - tile.row_begin != rows) {
+        rows = tile.row_end - tile.row_begin;
+        cost = rule.tile_cost(rows);
+      }
       keys = tile.kv_end;
-      cost = rule.tile_cost(rows);
-      const KeyCut cut = rule.blocks(cost, keys);
-      num_blocks = cut.num_pieces;
-      largest.tile = std::max(largest.tile, cost.whole(keys));
-      largest.block = std::max(
-          largest.block, num_blocks == 1 ? cost.whole(keys) : cost.piece(cut.largest_size()));
+      const CutPoints cuts = rule.cuts(cost, keys);
+      num_blocks = cuts.num_blocks();
+      most_pieces = num_blocks == 1 ? 1 : rule.finest(cost, keys).num_pieces;
+      const std::int64_t largest = cuts.largest_block(keys);
+      facts.largest_block = std::max(
+          facts.largest_block, num_blocks == 1 ? cost.whole(keys) : cost.piece(largest));
+      facts.largest_tile = std::max(facts.largest_tile, cost.whole(keys));
     }
+    facts.most_pieces += most_pieces;
     blocks_before[i] = sum;
     sum += num_blocks;
   }
   blocks_before[tiles.size()] = sum;
-  return largest;
+  return facts;
 }
 
 /// The ends of the workers' ranges: each as long as `cap` allows, but leaving a block for each of
-/// the workers after it. Where there are fewer blocks than workers, each takes one.
+/// the workers after it, of which there are no more than blocks.
 ///
 /// The ranges cover the sequence if `cap` fits and no block exceeds it: as long as a range is not
 /// shortened it is the longest one, as in fits(); once one is shortened, as many blocks are left as
-/// workers (or fewer), and from then on each takes exactly one.
+/// workers, and from then on each takes exactly one.
 void cut_ranges(const TileSequence& sequence, std::int64_t num_workers, std::int64_t cap,
                 const RangeScratch& scratch) {
   Position position;
   for (std::int64_t worker = 0; worker <= num_workers; ++worker) {
     scratch.cut_tiles[static_cast<std::size_t>(worker)] = position.tile_idx;
     scratch.cut_blocks[static_cast<std::size_t>(worker)] = position.block_idx;
-    const std::int64_t blocks_left = sequence.num_blocks() - sequence.index(position);
-    if (blocks_left == 0) continue;
-    const std::int64_t reserved = std::min(num_workers - worker - 1, blocks_left - 1);
+    if (worker == num_workers) break;
     const Position longest = sequence.reach(position, cap);
-    const std::int64_t limit = sequence.num_blocks() - reserved;
+    const std::int64_t limit = sequence.num_blocks() - (num_workers - worker - 1);
     position = sequence.index(longest) <= limit ? longest : sequence.at(limit);
   }
 }
@@ -229,10 +233,10 @@ void place_items(const TileSequence& sequence, const RangeScratch& scratch, std:
       item.slot_idx = --slot_end;
       plan.items[static_cast<std::size_t>(--item_idx)] = item;
     };
-    const KeyCut first = begin.block_idx > 0 ? sequence.blocks(begin.tile_idx) : KeyCut{};
-    const std::int64_t first_key = begin.block_idx > 0 ? first.begin(begin.block_idx) : 0;
+    const std::int64_t first_key =
+        begin.block_idx > 0 ? sequence.cuts(begin.tile_idx).begin(begin.block_idx) : 0;
     if (end.block_idx > 0) {
-      const std::int64_t kv_end = sequence.blocks(end.tile_idx).begin(end.block_idx);
+      const std::int64_t kv_end = sequence.cuts(end.tile_idx).begin(end.block_idx);
       place_piece(end.tile_idx, begin.tile_idx == end.tile_idx ? first_key : 0, kv_end);
     }
     if (begin.tile_idx == end.tile_idx) continue;
@@ -245,7 +249,10 @@ void place_items(const TileSequence& sequence, const RangeScratch& scratch, std:
             plan.items[static_cast<std::size_t>(tile_idx)];
       }
     }
-    if (begin.block_idx > 0) place_piece(begin.tile_idx, first_key, first.num_keys);
+    if (begin.block_idx > 0) {
+      const WorkItem& tile = plan.items[static_cast<std::size_t>(begin.tile_idx)];
+      place_piece(begin.tile_idx, first_key, tile.kv_end);
+    }
   }
 }
 
@@ -253,7 +260,7 @@ void place_items(const TileSequence& sequence, const RangeScratch& scratch, std:
 struct Preparation {
   RangeScratch scratch;
   SplitRule rule;
-  LargestCosts largest;
+  BlockFacts facts;
   std::int64_t lower_bound = 0;  // no schedule beats it: the mean load, or the largest block
 };
 
@@ -269,8 +276,8 @@ Preparation prepare(const ScheduleInput& input, std::int64_t num_tiles, WorkPlan
   rule = {.cost = input.cost, .granule = input.kv_granule, .mode = input.mode};
   build_tiles(input, rule, prepared.scratch.cost_before, plan.items);
   rule.mean_load = ceil_div(prepared.scratch.cost_before.back(), input.num_workers);
-  prepared.largest = count_blocks(rule, plan.items, prepared.scratch.blocks_before);
-  prepared.lower_bound = std::max(rule.mean_load, prepared.largest.block);
+  prepared.facts = count_blocks(rule, plan.items, prepared.scratch.blocks_before);
+  prepared.lower_bound = std::max(rule.mean_load, prepared.facts.largest_block);
   return prepared;
 }
 
@@ -292,40 +299,53 @@ Choice choose_sequence(const Preparation& prepared, std::span<const WorkItem> ti
   TileSequence whole = blocks;
   whole.blocks_before = {};
   const std::int64_t whole_cap = whole.smallest_cap(
-      num_workers, std::max(prepared.lower_bound, prepared.largest.tile));
+      num_workers, std::max(prepared.lower_bound, prepared.facts.largest_tile));
   if (whole_cap <= prepared.lower_bound + prepared.lower_bound / 50) return {whole, whole_cap};
   const std::int64_t cap = blocks.smallest_cap(num_workers, prepared.lower_bound);
   return whole_cap <= cap ? Choice{whole, whole_cap} : Choice{blocks, cap};
 }
 
-/// Deals tiles, those above the lower bound in pieces, where that beats ranges under `cap` by 2 %
-/// or more and leaves no worker without work that ranges would give some. Returns true if it did.
-///
-/// At most num_workers - 1 splits are added, as with ranges: a tile of cost c is cut
-/// ceil(c / bound) - 1 < c / bound times, and the costs add up to num_workers * bound at the most.
-bool deal_if_better(const ScheduleInput& input, const Preparation& prepared, const Choice& choice,
+/// The part of plan.planner_scratch that the range scratch leaves for dealing.
+std::span<std::int64_t> deal_scratch(const Preparation& prepared, WorkPlan& plan) {
+  return std::span(plan.planner_scratch).subspan(prepared.scratch.num_elements);
+}
+
+/// Each of the most pieces worth while to a worker of its own, of which there are enough.
+void deal_finest(const ScheduleInput& input, const Preparation& prepared, WorkPlan& plan) {
+  const PiecePolicy policy{PiecePolicy::Kind::kFinest, 0, prepared.rule};
+  const PieceTotals totals = count_pieces(input, policy);
+  place_dealt(input, policy,
+              deal_pieces(input, policy, totals, deal_scratch(prepared, plan)), plan);
+}
+
+/// Deals whole tiles, and those above the lower bound in pieces, where that takes 2 % less than
+/// `cap` and leaves no worker without work. Returns true if it did.
+bool deal_if_better(const ScheduleInput& input, const Preparation& prepared, std::int64_t cap,
                     WorkPlan& plan) {
   const PiecePolicy policy{PiecePolicy::Kind::kCost, prepared.lower_bound, prepared.rule};
   const PieceTotals totals = count_pieces(input, policy);
-  const std::int64_t num_busy =
-      std::min<std::int64_t>(input.num_workers, prepared.scratch.blocks_before.back());
-  if (totals.num_pieces < num_busy) return false;
-  const std::span<std::int64_t> memory(plan.planner_scratch);
-  const Deal deal =
-      deal_pieces(input, policy, totals, memory.subspan(prepared.scratch.num_elements));
-  if (deal.makespan > choice.cap - choice.cap / 50) return false;
+  if (totals.num_pieces < input.num_workers) return false;
+  const Deal deal = deal_pieces(input, policy, totals, deal_scratch(prepared, plan));
+  if (deal.makespan > cap - cap / 50) return false;
   place_dealt(input, policy, deal, plan);
   return true;
 }
 
 }  // namespace
 
+// Three ways to divide, each with at most num_workers - 1 splits in all:
+//   - fewer pieces worth while than workers: each piece to a worker of its own;
+//   - ranges under the smallest cap;
+//   - where ranges are far from even (few tiles a worker, of different lengths), tiles dealt one by
+//     one, those above the lower bound in pieces. A tile of cost c is cut
+//     ceil(c / bound) - 1 < c / bound times, and the costs add up to num_workers * bound at most.
 void schedule_ranges(const ScheduleInput& input, std::int64_t num_tiles, WorkPlan& plan) {
   const Preparation prepared = prepare(input, num_tiles, plan);
+  if (prepared.facts.most_pieces <= input.num_workers) return deal_finest(input, prepared, plan);
   const Choice choice = choose_sequence(prepared, plan.items, input.num_workers);
   const bool uneven = choice.cap > prepared.lower_bound + prepared.lower_bound / 20;
   if (uneven && num_tiles <= kDealtTilesPerWorker * input.num_workers &&
-      deal_if_better(input, prepared, choice, plan)) {
+      deal_if_better(input, prepared, choice.cap, plan)) {
     return;
   }
   cut_ranges(choice.sequence, input.num_workers, choice.cap, prepared.scratch);

@@ -32,7 +32,7 @@ struct TileSequence {
   /// The position with that many blocks before it.
   Position at(std::int64_t num_blocks_before) const noexcept;
   TileCost tile_cost(std::int64_t tile_idx) const noexcept;
-  KeyCut blocks(std::int64_t tile_idx) const noexcept;
+  CutPoints cuts(std::int64_t tile_idx) const noexcept;
 
   /// Where the longest range from `from` ends whose cost is at most `cap`; `from` itself where not
   /// even a block fits.
@@ -45,7 +45,7 @@ struct TileSequence {
 
 inline constexpr std::int64_t kCapPrecision = 512;
 
-/// Throughput and latency mode: fills plan.{items, worker_begin, combines, num_slots} for
+/// Throughput and latency mode without forced splits: fills plan.{items, worker_begin, combines, num_slots} for
 /// num_tiles tiles.
 void schedule_ranges(const ScheduleInput& input, std::int64_t num_tiles, WorkPlan& plan);
 

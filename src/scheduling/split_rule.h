@@ -1,4 +1,4 @@
-// How finely a tile may be cut: the blocks that are never cut further.
+// Where it is worth while to cut a tile.
 #pragma once
 
 #include <algorithm>
@@ -15,31 +15,28 @@ struct TileCost {
   std::int64_t fixed = 0;     // an item, before its first token
   std::int64_t slot = 0;      // on top where the tile is split
   std::int64_t token = 1;
-  std::int64_t min_keys = 1;  // fewest keys of a block
+  std::int64_t min_keys = 1;  // fewest keys worth splitting off
 
   constexpr std::int64_t whole(std::int64_t keys) const noexcept { return fixed + keys * token; }
   constexpr std::int64_t piece(std::int64_t keys) const noexcept { return whole(keys) + slot; }
 };
 
-/// A block holds at least the work that makes splitting it off worth while, and no less than
-/// 1 / kBlocksPerWorker of a worker's share: finer cuts would balance nothing.
 struct SplitRule {
-  static constexpr std::int64_t kBlocksPerWorker = 128;
-
   CostModel cost;
   std::int64_t granule = 1;
   std::int64_t mean_load = 0;  // of a worker, without any split
   ScheduleMode mode = ScheduleMode::kThroughput;
 
-  /// Throughput: splitting adds half of the block's own work at the most. Latency: splitting off a
-  /// block shortens the critical path, the partial result's write and merge included.
-  /// Both exceed the write alone, which makes two pieces of a tile cost less each than the whole:
-  /// the searches for ranges rely on that.
+  /// Least work worth splitting off. Throughput: a split adds half of it at the most. Latency: it
+  /// exceeds what the split puts on the critical path, a partial result's write and merge. In
+  /// either mode no less than 1 / 128 of a worker's load: less would balance nothing.
+  /// Always more than the write: so both pieces of a tile cost less than the whole, which the
+  /// searches for ranges rely on.
   constexpr std::int64_t min_work(std::int64_t rows) const noexcept {
     const std::int64_t worth = mode == ScheduleMode::kLatency
                                    ? cost.split_overhead(rows) - cost.fixed_cost(rows)
                                    : 2 * cost.split_overhead(rows);
-    return std::max(worth, mean_load / kBlocksPerWorker);
+    return std::max(worth, mean_load / 128);
   }
   constexpr TileCost tile_cost(std::int64_t rows) const noexcept {
     constexpr std::int64_t kMostKeys = std::int64_t{1} << 31;  // more than any tile has
@@ -48,8 +45,16 @@ struct SplitRule {
     return {cost.fixed_cost(rows), cost.slot_cost(rows), token,
             std::clamp<std::int64_t>(min_keys, 1, kMostKeys)};
   }
-  constexpr KeyCut blocks(const TileCost& tile, std::int64_t keys) const noexcept {
-    return block_cut(keys, granule, tile.min_keys);
+  /// The most pieces of a tile that are all worth while.
+  constexpr KeyCut finest(const TileCost& tile, std::int64_t keys) const noexcept {
+    return finest_cut(keys, granule, tile.min_keys);
+  }
+  /// The places where a range of a worker may end within a tile; steps of 1 / 256 of a worker's
+  /// load, or a granule, are fine enough.
+  constexpr CutPoints cuts(const TileCost& tile, std::int64_t keys) const noexcept {
+    if (keys < 2 * tile.min_keys) return {};
+    const std::int64_t granules = mean_load / 256 / (granule * tile.token);
+    return cut_points(keys, granule, std::max<std::int64_t>(1, granules) * granule, tile.min_keys);
   }
 };
 

@@ -24,7 +24,6 @@ void expect_tiles_the_keys(const KeyCut& cut) {
     ASSERT_EQ(cut.begin(i) % cut.granule, 0);
     next = cut.end(i);
     if (cut.num_keys > 0) ASSERT_GT(cut.size(i), 0);
-    ASSERT_LE(cut.size(i), cut.largest_size());
   }
   ASSERT_EQ(next, cut.num_keys);
 }
@@ -68,9 +67,11 @@ TEST(EvenCut, PiecesDifferByAGranuleAtMost) {
     ASSERT_NO_FATAL_FAILURE(expect_tiles_the_keys(cut));
     const std::int64_t granules = (keys + granule - 1) / granule;
     ASSERT_EQ(cut.num_pieces, std::max<std::int64_t>(1, std::min(wanted, granules)));
-    for (std::int64_t i = 0; i + 1 < cut.num_pieces; ++i) {
-      ASSERT_LE(cut.largest_size() - cut.size(i), granule);
+    for (std::int64_t i = 1; i + 1 < cut.num_pieces; ++i) {  // the last one may be cut short
+      ASSERT_GE(cut.size(i), cut.size(i - 1));
+      ASSERT_LE(cut.size(i), cut.size(0) + granule);
     }
+    ASSERT_LE(cut.size(cut.num_pieces - 1), cut.size(0) + granule);
   }
 }
 
@@ -95,33 +96,61 @@ std::int64_t most_pieces(std::int64_t keys, std::int64_t granule, std::int64_t m
   return most;
 }
 
-TEST(BlockCut, MakesAsManyPiecesAsMayBe) {
+TEST(FinestCut, MakesAsManyPiecesAsMayBe) {
   auto rng = make_rng();
   for (int round = 0; round < 3000; ++round) {
     const std::int64_t granule = uniform(rng, 1, 70);
     const std::int64_t min_keys = uniform(rng, 1, 200);
-    const std::int64_t keys = uniform(rng, 0, 3000);
-    const KeyCut cut = block_cut(keys, granule, min_keys);
+    const std::int64_t keys = uniform(rng, 0, 2000);
+    const KeyCut cut = finest_cut(keys, granule, min_keys);
     ASSERT_NO_FATAL_FAILURE(expect_tiles_the_keys(cut));
     ASSERT_EQ(cut.num_pieces, most_pieces(keys, granule, min_keys))
         << "keys " << keys << " granule " << granule << " min_keys " << min_keys;
-    ASSERT_LT(cut.largest_size(), 2 * round_up(min_keys, granule) + granule);
   }
 }
 
-TEST(KeyCut, LastBeginWithinIsTheInverseOfBegin) {
+TEST(CutPoints, AreAllGranulesThatLeaveEnoughOnBothSides) {
+  auto rng = make_rng();
+  for (int round = 0; round < 2000; ++round) {
+    const std::int64_t granule = uniform(rng, 1, 70);
+    const std::int64_t min_keys = uniform(rng, 1, 200);
+    const std::int64_t keys = uniform(rng, 0, 2000);
+    std::vector<std::int64_t> expected;
+    for (std::int64_t key = granule; key < keys; key += granule) {
+      if (key >= min_keys && keys - key >= min_keys) expected.push_back(key);
+    }
+    const CutPoints cuts = cut_points(keys, granule, granule, min_keys);
+    std::vector<std::int64_t> actual;
+    for (std::int64_t i = 1; i < cuts.num_blocks(); ++i) actual.push_back(cuts.begin(i));
+    ASSERT_EQ(actual, expected);
+    EXPECT_EQ(cuts.begin(0), 0);
+
+    // Wider steps: a subset with the same first one, and none left out at the end.
+    const CutPoints wide = cut_points(keys, granule, 3 * granule, min_keys);
+    ASSERT_EQ(wide.count, (cuts.count + 2) / 3);
+    for (std::int64_t i = 1; i < wide.num_blocks(); ++i) {
+      ASSERT_EQ(wide.begin(i), cuts.begin(3 * i - 2));
+    }
+  }
+}
+
+TEST(CutPoints, LastBeginWithinAndLargestBlockFollowFromBegin) {
   auto rng = make_rng();
   for (int round = 0; round < 300; ++round) {
     const std::int64_t granule = uniform(rng, 1, 70);
     const std::int64_t keys = uniform(rng, 0, 2000);
-    const KeyCut cut = uniform(rng, 0, 1) == 0
-                           ? even_cut(keys, granule, uniform(rng, 1, 40))
-                           : chunk_cut(keys, granule, granule * uniform(rng, 1, 9));
-    for (std::int64_t tokens = 0; tokens <= keys; ++tokens) {
+    const CutPoints cuts =
+        cut_points(keys, granule, granule * uniform(rng, 1, 4), uniform(rng, 1, 300));
+    std::int64_t largest = 0;
+    for (std::int64_t i = 0; i < cuts.num_blocks(); ++i) {
+      const std::int64_t end = i + 1 == cuts.num_blocks() ? keys : cuts.begin(i + 1);
+      largest = std::max(largest, end - cuts.begin(i));
+    }
+    ASSERT_EQ(cuts.largest_block(keys), largest);
+    for (std::int64_t within = 0; within <= keys; ++within) {
       std::int64_t expected = 0;
-      while (expected + 1 < cut.num_pieces && cut.begin(expected + 1) <= tokens) ++expected;
-      ASSERT_EQ(cut.last_begin_within(tokens), expected)
-          << "keys " << keys << " granule " << granule << " pieces " << cut.num_pieces;
+      while (expected + 1 < cuts.num_blocks() && cuts.begin(expected + 1) <= within) ++expected;
+      ASSERT_EQ(cuts.last_begin_within(within), expected);
     }
   }
 }
@@ -129,8 +158,8 @@ TEST(KeyCut, LastBeginWithinIsTheInverseOfBegin) {
 TEST(KeyCut, HoldsTheLongestLengths) {
   for (const std::int64_t granule : {std::int64_t{1}, std::int64_t{64}, kMostInt32}) {
     for (const KeyCut& cut : {even_cut(kMostInt32, granule, kMostInt32),
-                              block_cut(kMostInt32, granule, std::int64_t{1} << 31),
-                              block_cut(kMostInt32, granule, 1000)}) {
+                              finest_cut(kMostInt32, granule, std::int64_t{1} << 31),
+                              finest_cut(kMostInt32, granule, 1000)}) {
       EXPECT_EQ(cut.begin(0), 0);
       EXPECT_EQ(cut.end(cut.num_pieces - 1), kMostInt32);
       EXPECT_GT(cut.size(cut.num_pieces - 1), 0);

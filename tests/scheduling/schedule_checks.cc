@@ -127,28 +127,27 @@ std::string check_slots(const WorkPlan& plan, const std::map<TileKey, PlannedTil
   return {};
 }
 
-std::int64_t block_cost(const CostModel& cost, const Block& block) {
-  return cost.item_cost(block.rows, block.keys) +
-         (block.tile_is_one_block ? 0 : cost.slot_cost(block.rows));
-}
-
 /// Piece sizes of `n` even pieces of granules, longer ones last; empty if one were below min_keys.
 std::vector<std::int64_t> even_sizes(std::int64_t keys, std::int64_t granule, std::int64_t n,
                                      std::int64_t min_keys) {
+  std::vector<std::int64_t> sizes;
   const std::int64_t granules = (keys + granule - 1) / granule;
-  if (n > granules) return {};
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(n), granules / n * granule);
+  if (n > granules) return sizes;
+  sizes.assign(static_cast<std::size_t>(n), granules / n * granule);
   for (std::int64_t i = n - granules % n; i < n; ++i) sizes[static_cast<std::size_t>(i)] += granule;
   sizes.back() -= granules * granule - keys;
-  return *std::min_element(sizes.begin(), sizes.end()) >= min_keys ? sizes
-                                                                    : std::vector<std::int64_t>{};
+  if (*std::min_element(sizes.begin(), sizes.end()) < min_keys) sizes.clear();
+  return sizes;
 }
 
 std::vector<std::int64_t> finest_sizes(std::int64_t keys, std::int64_t granule,
                                        std::int64_t min_keys) {
-  const std::int64_t most = keys / std::max(granule, min_keys) + 1;
+  // All pieces but the last are whole granules.
+  const std::int64_t least_whole = (min_keys + granule - 1) / granule * granule;
+  const std::int64_t most = keys / least_whole + 1;
   for (std::int64_t n = most; n > 1; --n) {
-    if (auto sizes = even_sizes(keys, granule, n, min_keys); !sizes.empty()) return sizes;
+    std::vector<std::int64_t> sizes = even_sizes(keys, granule, n, min_keys);
+    if (!sizes.empty()) return sizes;
   }
   return {keys};
 }
@@ -210,44 +209,78 @@ std::int64_t min_block_keys(const ScheduleInput& input, std::int64_t mean_load, 
   return std::max<std::int64_t>(1, (work + token - 1) / token);
 }
 
-BlockList list_blocks(const ScheduleInput& input, const WorkPlan& plan) {
-  BlockList list;
+WorkBounds work_bounds(const ScheduleInput& input, const WorkPlan& plan) {
+  const CostModel& cost = input.cost;
   const auto tiles = planned_tiles(plan);
+  WorkBounds bounds;
   std::int64_t total = 0;
   for (const auto& [key, tile] : tiles) {
-    total += input.cost.item_cost(std::get<3>(key) - std::get<2>(key), tile.pieces.back().kv_end);
+    total += cost.item_cost(std::get<3>(key) - std::get<2>(key), tile.pieces.back().kv_end);
   }
-  list.mean_load = (total + input.num_workers - 1) / input.num_workers;
-  std::int64_t tile_idx = 0;
+  bounds.mean_load = (total + input.num_workers - 1) / input.num_workers;
+
+  std::int64_t largest_piece = 0;  // of the finest cut
+  std::int64_t largest_gap = 0;    // between neighbouring cuts
   for (const auto& [key, tile] : tiles) {
     const std::int64_t rows = std::get<3>(key) - std::get<2>(key);
-    const auto sizes = finest_sizes(tile.pieces.back().kv_end, input.kv_granule,
-                                    min_block_keys(input, list.mean_load, rows));
-    for (const std::int64_t size : sizes) {
-      list.blocks.push_back({tile_idx, rows, size, sizes.size() == 1});
-      list.largest_block = std::max(list.largest_block, block_cost(input.cost, list.blocks.back()));
+    const std::int64_t keys = tile.pieces.back().kv_end;
+    const std::int64_t min_keys = min_block_keys(input, bounds.mean_load, rows);
+    const auto sizes = finest_sizes(keys, input.kv_granule, min_keys);
+    bounds.most_pieces += static_cast<std::int64_t>(sizes.size());
+    const auto cost_of = [&](std::int64_t block_keys) {
+      return cost.item_cost(rows, block_keys) + (sizes.size() > 1 ? cost.slot_cost(rows) : 0);
+    };
+    largest_piece =
+        std::max(largest_piece, cost_of(*std::max_element(sizes.begin(), sizes.end())));
+    std::int64_t gap = keys;
+    if (sizes.size() > 1) {
+      std::int64_t first = input.kv_granule;
+      while (first < min_keys) first += input.kv_granule;
+      const std::int64_t last = (keys - min_keys) / input.kv_granule * input.kv_granule;
+      gap = std::max(first, keys - last);
     }
+    largest_gap = std::max(largest_gap, cost_of(gap));
+  }
+  bounds.largest_block = bounds.most_pieces <= input.num_workers ? largest_piece : largest_gap;
+  return bounds;
+}
+
+std::vector<Block> list_blocks(const ScheduleInput& input, const WorkPlan& plan,
+                               std::int64_t mean_load) {
+  std::vector<Block> blocks;
+  std::int64_t tile_idx = 0;
+  for (const auto& [key, tile] : planned_tiles(plan)) {
+    const std::int64_t rows = std::get<3>(key) - std::get<2>(key);
+    const std::int64_t keys = tile.pieces.back().kv_end;
+    const std::int64_t min_keys = min_block_keys(input, mean_load, rows);
+    const std::size_t first_block = blocks.size();
+    std::int64_t begin = 0;
+    for (std::int64_t cut = input.kv_granule; cut < keys; cut += input.kv_granule) {
+      if (cut < min_keys || keys - cut < min_keys) continue;
+      blocks.push_back({tile_idx, rows, cut - begin, false});
+      begin = cut;
+    }
+    blocks.push_back({tile_idx, rows, keys - begin, blocks.size() == first_block});
     ++tile_idx;
   }
-  return list;
+  return blocks;
 }
 
 std::int64_t movable_blocks(const ScheduleInput& input, const WorkPlan& plan,
-                            const BlockList& blocks, int worker) {
+                            std::int64_t mean_load, int worker) {
   const auto w = static_cast<std::size_t>(worker);
   std::int64_t sum = 0;
   for (std::int32_t i = plan.worker_begin[w]; i < plan.worker_begin[w + 1]; ++i) {
     const WorkItem& item = plan.items[static_cast<std::size_t>(i)];
-    const std::int64_t min_keys =
-        min_block_keys(input, blocks.mean_load, item.row_end - item.row_begin);
+    const std::int64_t min_keys = min_block_keys(input, mean_load, item.row_end - item.row_begin);
     sum += static_cast<std::int64_t>(
         finest_sizes(item.kv_end - item.kv_begin, input.kv_granule, min_keys).size());
   }
   return sum;
 }
 
-std::int64_t best_contiguous_makespan(const ScheduleInput& input, const BlockList& list) {
-  const auto& blocks = list.blocks;
+std::int64_t best_contiguous_makespan(const ScheduleInput& input,
+                                      const std::vector<Block>& blocks) {
   const std::size_t n = blocks.size();
   constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   // Cost of the range of blocks [first, end).

@@ -2,6 +2,7 @@
 // here calls the code under test.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -30,7 +31,7 @@ std::string find_flaw(const ScheduleInput& input, const WorkPlan& plan);
 /// Costs of each worker's items.
 std::vector<std::int64_t> worker_loads(const ScheduleInput& input, const WorkPlan& plan);
 
-/// A run of keys that is never split: of a tile's rows, at the tile's keys [begin, end).
+/// A run of keys within which no range ends.
 struct Block {
   std::int64_t tile_idx = 0;
   std::int64_t rows = 0;
@@ -38,27 +39,31 @@ struct Block {
   bool tile_is_one_block = true;
 };
 
-/// The finest cut that is worth its overhead: as many even pieces as have the work of min_work, by
-/// trying every number of pieces. In plan order. docs/scheduling.md has the definition.
-struct BlockList {
-  std::vector<Block> blocks;
+/// What docs/scheduling.md ("What is worth a split") says of the call, in the plainest arithmetic.
+/// A cut of a tile is worth while at granules that leave the work of min_block_keys on both sides.
+struct WorkBounds {
   std::int64_t mean_load = 0;      // without splits, rounded up
-  std::int64_t largest_block = 0;  // cost, as a piece of its tile
+  std::int64_t most_pieces = 0;    // all tiles cut into as many pieces as are worth while
+  std::int64_t largest_block = 0;  // cost of the largest piece that cannot be cut
   std::int64_t lower_bound() const { return std::max(mean_load, largest_block); }
 };
-BlockList list_blocks(const ScheduleInput& input, const WorkPlan& plan);
+WorkBounds work_bounds(const ScheduleInput& input, const WorkPlan& plan);
 
-/// Fewest keys that a block of `rows` rows may have.
+/// All blocks between cuts worth while, in plan order.
+std::vector<Block> list_blocks(const ScheduleInput& input, const WorkPlan& plan,
+                               std::int64_t mean_load);
+
+/// Fewest keys worth splitting off a tile of `rows` rows.
 std::int64_t min_block_keys(const ScheduleInput& input, std::int64_t mean_load, std::int64_t rows);
 
-/// How many blocks a worker could be relieved of: the sum over its items of the most pieces they
+/// How many workers could share a worker's items: the sum of the most pieces worth while that each
 /// could be cut into.
 std::int64_t movable_blocks(const ScheduleInput& input, const WorkPlan& plan,
-                            const BlockList& blocks, int worker);
+                            std::int64_t mean_load, int worker);
 
 /// The least makespan of all cuts of the block sequence into at most num_workers ranges, by dynamic
 /// programming over every cut: O(num_workers * blocks^2).
-std::int64_t best_contiguous_makespan(const ScheduleInput& input, const BlockList& blocks);
+std::int64_t best_contiguous_makespan(const ScheduleInput& input, const std::vector<Block>& blocks);
 
 /// The least makespan of all assignments of pieces to workers, by branch and bound: small cases.
 std::int64_t best_makespan(std::vector<std::int64_t> piece_costs, std::int64_t num_workers);
