@@ -23,7 +23,8 @@ using SequenceId = std::int64_t;
 /// What a caller promises, so that sequences read back what they wrote:
 ///   - after one or more calls of extend, the copies are made in the order given (copy_pages does),
 ///     then the tokens are written, then anything else may read;
-///   - a sequence is forked or shared only when all tokens that the call shares are written.
+///   - a sequence is forked or shared only when all tokens that the call shares are written;
+///   - after free or truncate, slots handed out for what they gave up are not written any more.
 class SEESAW_API PageAllocator {
  public:
   /// num_pages pages of page_size tokens, all free; page 0 is handed out first.
