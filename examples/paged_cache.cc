@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,7 +12,7 @@
 
 namespace {
 
-using namespace seesaw;
+using namespace seesaw;  // NOLINT(google-build-using-namespace): an example reads better so
 
 constexpr std::int32_t kNumPages = 6, kPageSize = 4;
 constexpr std::int64_t kLatent = 32, kRope = 8, kDim = kLatent + kRope, kHeads = 4;
@@ -104,7 +105,7 @@ std::vector<float> attend(Cache& cache, const std::vector<SequenceId>& requests)
 
 }  // namespace
 
-int main() {
+int main() try {
   Cache cache;
 
   // A prompt of six tokens, answered twice: the second answer shares the prompt's pages.
@@ -136,4 +137,7 @@ int main() {
 
   const std::vector<float> out = attend(cache, {first, third});
   std::printf("mean of the latents: first %.3f, third %.3f\n", out[0], out[kHeads * kLatent]);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }
