@@ -313,24 +313,37 @@ typedef struct seesaw_convert_args {
   int32_t to_format;
 } seesaw_convert_args;
 
-SEESAW_API seesaw_status seesaw_append(const seesaw_append_args* args,
-                                       seesaw_executor* executor) SEESAW_NOEXCEPT;
-SEESAW_API seesaw_status seesaw_gather(const seesaw_gather_args* args,
-                                       seesaw_executor* executor) SEESAW_NOEXCEPT;
-SEESAW_API seesaw_status seesaw_convert(const seesaw_convert_args* args,
-                                        seesaw_executor* executor) SEESAW_NOEXCEPT;
-
-/* ---- Page allocator. See page_allocator.h; every failing call changes nothing. ---- */
-
-typedef struct seesaw_page_allocator seesaw_page_allocator;
-typedef int64_t seesaw_sequence;
-
 /* A page to copy before its copy is written. from_page -1: nothing to copy. */
 typedef struct seesaw_page_copy {
   int32_t from_page;
   int32_t to_page;
   int32_t num_tokens; /* leading tokens of the page that are in use */
 } seesaw_page_copy;
+
+/* The copies that seesaw_sequence_extend asks for, as if one after the other; those with from_page
+ * -1 are passed over. */
+typedef struct seesaw_copy_pages_args {
+  size_t struct_size;
+  seesaw_tensor kv_cache; /* output [num_pages, page_size, h_kv, d_qk] */
+  const seesaw_page_copy* copies;
+  size_t num_copies;
+  int32_t kv_format;
+  int32_t reserved;
+} seesaw_copy_pages_args;
+
+SEESAW_API seesaw_status seesaw_append(const seesaw_append_args* args,
+                                       seesaw_executor* executor) SEESAW_NOEXCEPT;
+SEESAW_API seesaw_status seesaw_gather(const seesaw_gather_args* args,
+                                       seesaw_executor* executor) SEESAW_NOEXCEPT;
+SEESAW_API seesaw_status seesaw_convert(const seesaw_convert_args* args,
+                                        seesaw_executor* executor) SEESAW_NOEXCEPT;
+SEESAW_API seesaw_status seesaw_copy_pages(const seesaw_copy_pages_args* args,
+                                           seesaw_executor* executor) SEESAW_NOEXCEPT;
+
+/* ---- Page allocator. See page_allocator.h; every failing call changes nothing. ---- */
+
+typedef struct seesaw_page_allocator seesaw_page_allocator;
+typedef int64_t seesaw_sequence;
 
 SEESAW_API seesaw_status seesaw_page_allocator_create(
     int32_t num_pages, int32_t page_size, seesaw_page_allocator** allocator) SEESAW_NOEXCEPT;

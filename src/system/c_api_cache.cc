@@ -81,6 +81,29 @@ seesaw_status seesaw_convert(const seesaw_convert_args* args, seesaw_executor* e
   });
 }
 
+seesaw_status seesaw_copy_pages(const seesaw_copy_pages_args* args,
+                                seesaw_executor* executor) noexcept {
+  return guarded([&]() -> Status {
+    seesaw_copy_pages_args c{};
+    seesaw::TensorView kv_cache;
+    KvFormat format{};
+    Status status = check_pointer(executor, "executor");
+    if (status.is_ok()) status = read_struct(args, "args", c);
+    if (status.is_ok()) status = check_reserved(c.reserved, "args");
+    if (status.is_ok() && c.num_copies > 0) status = check_pointer(c.copies, "args.copies");
+    if (status.is_ok()) status = to_enum(c.kv_format, KvFormat::kFp8V4, "args.kv_format", format);
+    if (status.is_ok()) status = to_view(c.kv_cache, "kv_cache", kv_cache);
+    if (!status.is_ok()) return status;
+    std::vector<seesaw::PageCopy> copies;
+    for (std::size_t i = 0; i < c.num_copies; ++i) {
+      const seesaw_page_copy& copy = c.copies[i];
+      if (copy.from_page == -1 && copy.to_page == -1) continue;  // extend had nothing to copy
+      copies.push_back({copy.from_page, copy.to_page, copy.num_tokens});
+    }
+    return seesaw::copy_pages(copies, kv_cache, format, *executor_of(executor));
+  });
+}
+
 // ---- Page allocator ----
 
 namespace {

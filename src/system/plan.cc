@@ -2,23 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 #include "scheduling/scheduler.h"
 #include "system/registry.h"
 #include "system/validate.h"
 
 namespace seesaw {
 namespace {
-
-/// The cost of the kernel that was taken, which may ask less of the CPU than it has. The isa is
-/// exchanged in place because a copy of the device would allocate its name on every replan.
-scheduling::CostModel cost_of_kernel(WorkPlan& plan) {
-  const CpuIsa device_isa = std::exchange(plan.device.cpu_isa, plan.cpu_isa);
-  const scheduling::CostModel cost = scheduling::cost_model(plan.problem, plan.device);
-  plan.device.cpu_isa = device_isa;
-  return cost;
-}
 
 /// `to` takes the lengths, unless they are its own already.
 void keep_lengths(std::span<const std::int32_t> from, std::vector<std::int32_t>& to) {
@@ -29,16 +18,17 @@ void keep_lengths(std::span<const std::int32_t> from, std::vector<std::int32_t>&
 /// Schedules the plan's lengths for its kernel and lays out the workspace.
 Status divide(WorkPlan& plan, const KernelRow& kernel, std::optional<std::int32_t> num_splits) {
   const cpu::KernelTraits traits = kernel.traits(plan.problem, kernel.cpu_isa);
-  Status status = scheduling::schedule({.problem = plan.problem,
-                                        .mode = plan.mode,
-                                        .num_workers = plan.device.num_workers,
-                                        .rows_per_tile = traits.rows_per_tile,
-                                        .kv_granule = traits.kv_granule,
-                                        .cost = cost_of_kernel(plan),
-                                        .kv_lengths = plan.kv_lengths,
-                                        .q_lengths = plan.q_lengths,
-                                        .num_splits = num_splits},
-                                       plan);
+  Status status = scheduling::schedule(
+      {.problem = plan.problem,
+       .mode = plan.mode,
+       .num_workers = plan.device.num_workers,
+       .rows_per_tile = traits.rows_per_tile,
+       .kv_granule = traits.kv_granule,
+       .cost = scheduling::cost_model(plan.problem, plan.device.kind, plan.cpu_isa),
+       .kv_lengths = plan.kv_lengths,
+       .q_lengths = plan.q_lengths,
+       .num_splits = num_splits},
+      plan);
   if (status.is_ok()) {
     // Without an item no kernel runs, and a no-op should not ask for memory.
     const std::size_t scratch_bytes = plan.items.empty() ? 0 : traits.scratch_bytes_per_worker;

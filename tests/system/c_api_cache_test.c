@@ -15,6 +15,8 @@ static void test_cache_operations(void) {
   seesaw_append_args append;
   seesaw_gather_args gather;
   seesaw_convert_args convert;
+  seesaw_copy_pages_args copy;
+  const seesaw_page_copy copies[2] = {{-1, -1, 0}, {1, 0, 2}};
   seesaw_executor* executor = NULL;
   size_t i;
   for (i = 0; i < TOKENS * LATENT; ++i) latent[i] = (float)i;
@@ -52,6 +54,21 @@ static void test_cache_operations(void) {
   CHECK_OK(seesaw_tensor_init(&convert.to, halves, SEESAW_BFLOAT16, 4, pool_shape, NULL));
   CHECK_OK(seesaw_convert(&convert, executor));
   CHECK(halves[4 * 12 + 1] == 0x3f80); /* 1.0 */
+
+  memset(&copy, 0, sizeof copy);
+  copy.struct_size = sizeof copy;
+  copy.kv_format = SEESAW_KV_FLOAT32;
+  copy.kv_cache = append.kv_cache;
+  copy.copies = copies;
+  copy.num_copies = 2;
+  CHECK_OK(seesaw_copy_pages(&copy, executor));
+  CHECK(memcmp(pool, pool + 4 * 12, 2 * 12 * sizeof(float)) == 0);
+  copy.kv_cache.shape[0] = 1;
+  CHECK_FAILS(seesaw_copy_pages(&copy, executor), SEESAW_CORRUPT_DATA, "copies[0]");
+  copy.copies = NULL;
+  CHECK_NULL(seesaw_copy_pages(&copy, executor), "args.copies");
+  CHECK_NULL(seesaw_copy_pages(NULL, executor), "args");
+  CHECK_NULL(seesaw_copy_pages(&copy, NULL), "executor");
 
   append.kv_format = 7;
   CHECK_FAILS(seesaw_append(&append, executor), SEESAW_INVALID_ARGUMENT, "args.kv_format: is 7");

@@ -365,6 +365,7 @@ static void test_struct_sizes(void) {
   CHECK(sizeof(seesaw_decode_args) == 800 && sizeof(seesaw_prefill_args) == 896);
   CHECK(sizeof(seesaw_append_args) == 400 && sizeof(seesaw_gather_args) == 400);
   CHECK(sizeof(seesaw_convert_args) == 208 && sizeof(seesaw_page_copy) == 12);
+  CHECK(sizeof(seesaw_copy_pages_args) == 128);
 }
 
 static void test_tensor_init(void) {
