@@ -320,8 +320,8 @@ typedef struct seesaw_page_copy {
   int32_t num_tokens; /* leading tokens of the page that are in use */
 } seesaw_page_copy;
 
-/* The copies that seesaw_sequence_extend asks for, as if one after the other; those with from_page
- * -1 are passed over. */
+/* The copies that seesaw_sequence_extend asks for, as if one after the other. Leave out those with
+ * from_page -1. */
 typedef struct seesaw_copy_pages_args {
   size_t struct_size;
   seesaw_tensor kv_cache; /* output [num_pages, page_size, h_kv, d_qk] */

@@ -97,7 +97,6 @@ seesaw_status seesaw_copy_pages(const seesaw_copy_pages_args* args,
     std::vector<seesaw::PageCopy> copies;
     for (std::size_t i = 0; i < c.num_copies; ++i) {
       const seesaw_page_copy& copy = c.copies[i];
-      if (copy.from_page == -1 && copy.to_page == -1) continue;  // extend had nothing to copy
       copies.push_back({copy.from_page, copy.to_page, copy.num_tokens});
     }
     return seesaw::copy_pages(copies, kv_cache, format, *executor_of(executor));

@@ -16,7 +16,7 @@ static void test_cache_operations(void) {
   seesaw_gather_args gather;
   seesaw_convert_args convert;
   seesaw_copy_pages_args copy;
-  const seesaw_page_copy copies[2] = {{-1, -1, 0}, {1, 0, 2}};
+  const seesaw_page_copy copies[2] = {{1, 0, 2}, {-1, -1, 0}};
   seesaw_executor* executor = NULL;
   size_t i;
   for (i = 0; i < TOKENS * LATENT; ++i) latent[i] = (float)i;
@@ -60,9 +60,11 @@ static void test_cache_operations(void) {
   copy.kv_format = SEESAW_KV_FLOAT32;
   copy.kv_cache = append.kv_cache;
   copy.copies = copies;
-  copy.num_copies = 2;
+  copy.num_copies = 1;
   CHECK_OK(seesaw_copy_pages(&copy, executor));
   CHECK(memcmp(pool, pool + 4 * 12, 2 * 12 * sizeof(float)) == 0);
+  copy.num_copies = 2;
+  CHECK_FAILS(seesaw_copy_pages(&copy, executor), SEESAW_CORRUPT_DATA, "copies[1]");
   copy.kv_cache.shape[0] = 1;
   CHECK_FAILS(seesaw_copy_pages(&copy, executor), SEESAW_CORRUPT_DATA, "copies[0]");
   copy.copies = NULL;
