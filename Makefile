@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 JOBS ?= $(shell nproc)
 MODEL ?= models/tiny-deepseek-v3
+FUZZ_SECONDS ?= 60
 # Compiled objects are kept by ccache where it is installed.
 CCACHE := $(shell command -v ccache)
 export CMAKE_C_COMPILER_LAUNCHER ?= $(CCACHE)
@@ -60,6 +61,13 @@ coverage: ## run the tests and report line and branch coverage in build/coverage
 	@gcovr --root . --filter src/ --filter include/ --object-directory build/coverage \
 	  --exclude-throw-branches --print-summary --txt build/coverage/report/summary.txt \
 	  --html-details build/coverage/report/index.html -j $(JOBS)
+
+.PHONY: fuzz
+fuzz: ## fuzz each loader for FUZZ_SECONDS (60) and report executions and coverage
+	@tools/setup.sh fuzz
+	@cmake --preset fuzz
+	@cmake --build --preset fuzz --parallel $(JOBS)
+	@tools/fuzz.sh build/fuzz/tests/fuzz $(FUZZ_SECONDS)
 
 .PHONY: bench-cpu
 bench-cpu: ## measure the CPU backend beside its baselines and the machine's limits

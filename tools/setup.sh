@@ -7,7 +7,7 @@ build_packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev
 test_packages=(libgtest-dev libgmock-dev python3 pkgconf)
 bench_packages=(libdnnl-dev libbenchmark-dev)
 coverage_packages=(gcovr)
-fuzz_packages=(clang)
+fuzz_packages=(clang llvm)
 lint_packages=(clang-format clang-tidy shellcheck)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -36,6 +36,7 @@ is_usable() {
     cmake | clang | clang-format | clang-tidy | shellcheck | gcovr | python3) has_command "$1" ;;
     ninja-build) has_command ninja ;;
     pkgconf) has_command pkg-config ;;
+    llvm) has_command llvm-profdata && has_command llvm-cov ;;
     libfmt-dev) has_header fmt/format.h ;;
     nlohmann-json3-dev) has_header nlohmann/json.hpp ;;
     libcli11-dev) has_header CLI/CLI.hpp ;;
