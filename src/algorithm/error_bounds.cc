@@ -34,6 +34,7 @@ struct RowBound {
   double random_p = 0;      // the same of the rounding of P
   double any_log = 0;       // h: of the logarithm of any one weight, all causes
   double accumulation = 0;  // g: relative, of l, and of o against the sum of absolute terms
+  double weight_norm = 0;   // W2
   double lse = 0;
   double sink_factor = 0;  // relative, of f
   double flushed = 0;      // absolute, of each output element
@@ -89,11 +90,14 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
                    const KernelArithmetic& arithmetic, ErrorModel model) {
   const RowSensitivity& row = reference.rows[r];
   const auto num_keys = static_cast<double>(row.num_keys);
-  const double num_blocks = std::ceil(num_keys / static_cast<double>(arithmetic.keys_per_block));
-  const double num_splits = static_cast<double>(arithmetic.num_splits);
-  const double num_rescales = num_blocks - 1 + (num_splits > 1 ? num_splits : 0);
+  const auto num_splits = static_cast<double>(arithmetic.num_splits);
+  double num_rescales = std::ceil(num_keys / static_cast<double>(arithmetic.keys_per_block)) - 1;
+  if (model == ErrorModel::kProbabilistic)  // scores that nearly tie may rise once more
+    num_rescales = std::min(num_rescales, static_cast<double>(row.max_rises) + 1);
+  if (num_splits > 1) num_rescales += num_splits;
 
   RowBound bound;
+  bound.weight_norm = row.weight_norm;
   bound_weights(row, d_qk, arithmetic, model, num_rescales, bound);
   bound.accumulation = sum_error(num_keys + 1 + 2 * num_rescales, model);
   bound_lse(row, reference.lse[r], reference.max_logits[r], arithmetic, bound);
@@ -103,14 +107,20 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
 }
 
 /// Of element i (of all rows' outputs), before it is rounded to the output's type.
-double bound_element(const ReferenceOutputs& reference, std::size_t i, const RowBound& bound) {
+double bound_element(const ReferenceOutputs& reference, std::size_t i, const RowBound& bound,
+                     ErrorModel model) {
   const double grown = std::exp(bound.any_log);  // of weights, and of the inverse of their sum
   const double random_log = kDeviations * std::hypot(bound.random_dot, bound.random_p);
   const double weights = std::expm1(bound.shared_log) * grown * reference.deviation[i] +
                          random_log * grown * grown * reference.deviation_norm[i];
   const double out = std::abs(reference.out[i]);
+  double partial_sums = reference.abs_sum[i];
+  if (model == ErrorModel::kProbabilistic) {  // as in a dot product
+    const double walk = reference.deviation_norm[i] + out * bound.weight_norm;
+    partial_sums = std::min(partial_sums, std::numbers::sqrt2 * std::hypot(walk, out));
+  }
   const double sums = bound.accumulation / (1 - bound.accumulation) *
-                      (grown * grown * reference.abs_sum[i] + out + weights);
+                      (grown * grown * partial_sums + out + weights);
   const double unscaled = weights + sums;
   const double factor = bound.sink_factor + gamma(4) * (1 + bound.sink_factor);
   return unscaled + factor * (out + unscaled) + bound.flushed;
@@ -157,7 +167,7 @@ ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProbl
       lower(bounds.lse[r], bound.lse);
       lower(bounds.max_logits[r], bound.score + gamma(2) * std::abs(reference.max_logits[r]));
       for (std::size_t i = r * d_v; i < (r + 1) * d_v; ++i) {
-        const double error = bound_element(reference, i, bound);
+        const double error = bound_element(reference, i, bound, each);
         const double rounding = out_roundoff * (std::abs(reference.out[i]) + error);
         lower(bounds.out[i], error + rounding + out_flushed);
       }

@@ -122,6 +122,18 @@ RowResult attend(const std::vector<double>& q, const Keys& keys, std::int64_t d_
   return row;
 }
 
+/// Longest chain of keys of which each is the next that scores higher than the one before.
+std::int64_t count_rises(std::span<const double> logits) {
+  std::vector<std::size_t> candidates;  // keys on the right, rising scores towards the front
+  std::vector<std::int64_t> rises(logits.size(), 0);
+  for (std::size_t j = logits.size(); j-- > 0;) {
+    while (!candidates.empty() && !(logits[candidates.back()] > logits[j])) candidates.pop_back();
+    if (!candidates.empty()) rises[j] = 1 + rises[candidates.back()];
+    candidates.push_back(j);
+  }
+  return *std::max_element(rises.begin(), rises.end());
+}
+
 /// What error_bounds.h wants to know of a row; no part of the attention itself.
 void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const RowResult& row,
                          double scale, std::size_t row_idx, ReferenceOutputs& outputs) {
@@ -154,6 +166,9 @@ void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const R
       deviation_norm[d] += difference * difference;
     }
   }
+  if (keys.empty()) return;
+  const std::vector<double> reversed(row.logits.rbegin(), row.logits.rend());
+  sensitivity.max_rises = std::max(count_rises(row.logits), count_rises(reversed));
   sensitivity.num_keys = static_cast<std::int64_t>(keys.size());
   sensitivity.weight_norm = std::sqrt(sensitivity.weight_norm);
   sensitivity.sink_share = 1.0 - row.kept;

@@ -34,9 +34,12 @@ struct RowSensitivity {
   double max_abs_logit = 0;        // max_j |scale * sum_i q_i k_ji|
   double max_abs_input = 0;        // max over all q_i and k_ji of the absolute value
   double logit_range = 0;          // max_j - min_j of the scaled scores, natural units
-  double weight_norm = 0;          // sqrt(sum_j p_j^2)
-  double sink = 0;                 // the row's attention sink, natural log; -inf without one
-  double sink_share = 0;           // exp(sink) / (exp(lse) + exp(sink)): what the sink takes
+  /// How often a running maximum of the scores can rise after its first key, in either order and
+  /// from whatever key on.
+  std::int64_t max_rises = 0;
+  double weight_norm = 0;  // sqrt(sum_j p_j^2)
+  double sink = 0;         // the row's attention sink, natural log; -inf without one
+  double sink_share = 0;   // exp(sink) / (exp(lse) + exp(sink)): what the sink takes
 };
 
 /// Row r = token * h_q + head; tokens in q's order (decode: request * s_q + query).

@@ -160,26 +160,29 @@ TEST(ErrorBounds, HoldForHugeSinksAndOffsets) {
 }
 
 TEST(ErrorBounds, AreNotFarAboveTheErrorsOfOrdinaryInputs) {
-  // Of bfloat16 kernels even the worst case; of float32 ones the probabilistic model, because the
-  // roundings of a float32 dot product of 576 terms cancel and a worst case cannot know.
+  // Of bfloat16 kernels even the worst case, up to 1,000 keys; of float32 ones the probabilistic
+  // model, because the roundings of 576 terms or of more keys cancel and a worst case cannot know.
   Rng rng = make_rng();
-  for (std::int32_t length : {20, 200, 1000}) {
+  for (std::int32_t length : {20, 200, 1000, 6000}) {
     CaseSpec spec = make_spec(DType::kBFloat16, {length});
-    spec.problem.h_q = 32;
+    spec.problem.h_q = length > 1000 ? 8 : 32;
+    const Emulation narrow_kernel = make_emulation(DType::kBFloat16);
     AttentionCase narrow(spec, rng);
-    Trial trial = run_trial(narrow, make_emulation(DType::kBFloat16), ErrorModel::kWorstCase, rng);
-    EXPECT_GT(trial.out.max_bound_share, 0.01) << length;
-    EXPECT_GT(trial.lse.max_bound_share, 0.01) << length;
-    trial = run_trial(narrow, make_emulation(DType::kBFloat16), ErrorModel::kProbabilistic, rng);
+    Trial trial = run_trial(narrow, narrow_kernel, ErrorModel::kProbabilistic, rng);
     EXPECT_GT(trial.out.max_bound_share, 0.05) << length;
+    if (length <= 1000) {
+      trial = run_trial(narrow, narrow_kernel, ErrorModel::kWorstCase, rng);
+      EXPECT_GT(trial.out.max_bound_share, 0.01) << length;
+      EXPECT_GT(trial.lse.max_bound_share, 0.01) << length;
+    }
 
-    spec = make_spec(DType::kFloat32, {length});
-    spec.problem.h_q = 32;
+    spec.problem.q_dtype = DType::kFloat32;
+    spec.problem.kv_format = KvFormat::kFloat32;
     AttentionCase wide(spec, rng);
     trial = run_trial(wide, make_emulation(DType::kFloat32), ErrorModel::kProbabilistic, rng);
     EXPECT_GT(trial.out.max_bound_share, 0.01) << length;
-    EXPECT_GT(trial.lse.max_bound_share, 0.01) << length;
-    EXPECT_GT(trial.max_logits.max_bound_share, 0.01) << length;
+    EXPECT_GT(trial.lse.max_bound_share, 0.005) << length;
+    EXPECT_GT(trial.max_logits.max_bound_share, 0.005) << length;
   }
 }
 

@@ -63,6 +63,27 @@ TEST(ReferenceAttention, TwoKeysByHand) {
   EXPECT_NEAR(result.deviation_norm[0], std::hypot(0.25 * 3, 0.75 * 1), 1e-6);
 }
 
+TEST(ReferenceAttention, CountsHowOftenAMaximumCanRise) {
+  const auto count = [](std::vector<float> scores) {
+    const float q = 1;
+    const std::int32_t page = 0;
+    const auto kv_length = static_cast<std::int32_t>(scores.size());
+    ReferenceInputs in;
+    in.problem.batch = in.problem.h_q = in.problem.d_v = in.problem.d_qk = 1;
+    in.problem.page_size = kv_length;
+    in.kv_lengths = {&kv_length, 1};
+    in.q = ConstTensorView(&q, DType::kFloat32, {1, 1, 1, 1});
+    in.kv_cache = ConstTensorView(scores.data(), DType::kFloat32, {1, kv_length, 1, 1});
+    in.block_table = ConstTensorView(&page, DType::kInt32, {1, 1});
+    return algorithm::reference_attention(in).rows[0].max_rises;
+  };
+  EXPECT_EQ(count({2}), 0);
+  EXPECT_EQ(count({2, 2, 2}), 0);
+  EXPECT_EQ(count({1, 2, 3, 4}), 3);
+  EXPECT_EQ(count({4, 3, 2, 1}), 3);        // read from the end
+  EXPECT_EQ(count({3, 1, 2, 5, 4, 6}), 3);  // 1, 2, 5, 6: of a worker that starts at the second key
+}
+
 TEST(ReferenceAttention, CausalRowsSeeTheKeysUpToTheirOwn) {
   Rng rng = make_rng();
   CaseSpec spec{.problem = small_problem(), .kv_lengths = {11, 2}};
