@@ -40,9 +40,11 @@ Result<DeviceSpec> choose_device(const BenchDecodeArgs& args, int num_threads) {
   auto device = probe_cpu();
   if (!device) return device;
   device.value().num_workers = num_threads;
-  if (args.isa && !cpu_supports(*args.isa)) {
-    return invalid(fmt::format("--isa: is {}, which this CPU cannot run; its best is {}",
-                               to_string(*args.isa), to_string(device.value().cpu_isa)));
+  if (args.isa && *args.isa > device.value().cpu_isa) {
+    return invalid(
+        fmt::format("--isa: is {}, must be at most {}, which this CPU and "
+                    "SEESAW_CPU_ISA allow",
+                    to_string(*args.isa), to_string(device.value().cpu_isa)));
   }
   if (args.isa) device.value().cpu_isa = *args.isa;
   return device;

@@ -65,13 +65,14 @@ void add_path(CLI::App& app, const std::string& option, std::filesystem::path& t
 
 void add_threads(CLI::App& app, std::int64_t& target) {
   add_integer(app, "--threads", target, kThreads,
-              "threads to compute with; 0: every core this process may use (default 0)");
+              "threads to compute with; 0: every core that this\n"
+              "process may use (default 0)");
 }
 
 void add_json(CLI::App& app, OutputStyle& target) {
-  app.add_flag_callback(
-      "--json", [&target] { target = OutputStyle::kJson; },
-      "print one JSON object instead of text");
+  const auto set = [&target] { target = OutputStyle::kJson; };
+  app.add_flag_callback("--json", set, "print one JSON object instead of text")
+      ->disable_flag_override();
 }
 
 void add_cache_format(CLI::App& app, KvFormat& target) {
@@ -140,12 +141,14 @@ void add_bench(CLI::App& app, BenchDecodeArgs& args, BenchDevice& device) {
                                  "element type of cache, query and output (default bfloat16)");
   add_choice<ScheduleMode, ScheduleMode>(command, "--mode", args.mode, kModes,
                                          "what the schedule is for (default throughput)");
-  add_choice<BenchDevice, BenchDevice>(command, "--device", device, kDevices, "(default cpu)");
+  add_choice<BenchDevice, BenchDevice>(command, "--device", device, kDevices,
+                                       "where to run (default cpu)");
   add_choice<std::optional<CpuIsa>, CpuIsa>(command, "--isa", args.isa, kIsas,
                                             "CPU kernel to allow at most (default: the best)");
   add_threads(command, args.num_threads);
   add_integer(command, "--repetitions", args.num_repetitions, kRepetitions,
-              "timed calls; 0: as many as fit a second, from 5 to 1,000 (default 0)");
+              "timed calls; 0: as many as fit a second,\n"
+              "from 5 to 1,000 (default 0)");
   add_integer(command, "--seed", args.seed, kSeed, "of the random data (default 0)");
   add_json(command, args.style);
 }

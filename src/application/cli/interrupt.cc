@@ -24,6 +24,8 @@ void catch_interrupts() {
     if (::sigaction(signal, nullptr, &present) == 0 && present.sa_handler == SIG_IGN) continue;
     ::sigaction(signal, &action, nullptr);
   }
+  // At a limit of file sizes (ulimit -f) writing then fails as it does on a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 bool is_interrupted() noexcept { return noted_signal.load(std::memory_order_relaxed) != 0; }
