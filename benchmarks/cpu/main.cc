@@ -154,27 +154,30 @@ int run(const Arguments& arguments, int argc, char** argv) {
   return 0;
 }
 
+/// The exit code; errors by exception.
+int parse_and_run(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app(
+      "Measures Seesaw's CPU attention beside two matrix products through oneDNN and OpenBLAS and "
+      "the machine's own limits, all in turn in one run.");
+  add_options(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  if (!arguments.keeps_environment) require_environment(argv, library_settings());
+  return run(arguments, argc, argv);
+}
+
 }  // namespace
 }  // namespace seesaw::bench
 
 int main(int argc, char** argv) {
-  seesaw::bench::Arguments arguments;
-  CLI::App app(
-      "Measures Seesaw's CPU attention beside two matrix products through oneDNN and "
-      "OpenBLAS and the machine's own limits, all in turn in one run.");
-  seesaw::bench::add_options(app, arguments);
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : seesaw::bench::kExitUsage;
-  }
-  try {
-    if (!arguments.keeps_environment) {
-      seesaw::bench::require_environment(argv, seesaw::bench::library_settings());
-    }
-    return seesaw::bench::run(arguments, argc, argv);
+    return seesaw::bench::parse_and_run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "seesaw_bench_cpu: {}\n", error.what());
+    std::fprintf(stderr, "seesaw_bench_cpu: %s\n", error.what());
     return seesaw::bench::kExitUsage;
   }
 }

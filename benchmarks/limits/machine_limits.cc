@@ -59,6 +59,7 @@ std::vector<Limit> measure_limits(const LimitOptions& options,
     for (Arithmetic arithmetic : kAllArithmetic) {
       if (!cpu_has(arithmetic)) continue;
       std::vector<double> rates;
+      rates.reserve(std::size_t{3} * static_cast<std::size_t>(rounds));
       for (int round = 0; round < 3 * rounds; ++round) {
         rates.push_back(measure_gflops(arithmetic, threads, kBurstSeconds));
       }
