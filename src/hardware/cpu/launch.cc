@@ -36,6 +36,12 @@ const TileKernels* kernels_of(CpuIsa isa) {
   return nullptr;
 }
 
+/// The stride of a dimension in bytes; 0 where it is never taken, for then it may be any number.
+std::int64_t step_bytes(const ConstTensorView& view, int dim) {
+  return view.dim(dim) <= 1 ? 0
+                            : view.step(dim) * static_cast<std::int64_t>(size_bytes(view.dtype));
+}
+
 /// A partial result in the workspace; the layout is WorkPlan's.
 struct Slot {
   float* o = nullptr;  // [rows_per_tile, d_v]
@@ -100,13 +106,12 @@ class Launch {
 
   KeySource key_source(const WorkItem& item) const {
     const ConstTensorView& cache = args_.kv_cache;
-    const auto element = static_cast<std::int64_t>(size_bytes(cache.dtype));
-    KeySource keys{.data = static_cast<const std::byte*>(cache.data) +
-                           item.kv_head_idx * cache.step(2) * element,
-                   .page_stride = cache.step(0) * element,
-                   .token_stride = cache.step(1) * element,
-                   .page_size = problem().page_size,
-                   .dtype = cache.dtype};
+    KeySource keys{
+        .data = static_cast<const std::byte*>(cache.data) + item.kv_head_idx * step_bytes(cache, 2),
+        .page_stride = step_bytes(cache, 0),
+        .token_stride = step_bytes(cache, 1),
+        .page_size = problem().page_size,
+        .dtype = cache.dtype};
     if (problem().sparsity == Sparsity::kTopK) {
       const std::int64_t query_idx = item.row_begin / problem().group_size();
       keys.columns = static_cast<const std::int32_t*>(args_.indices.data) +

@@ -39,8 +39,10 @@ class AttentionKernels : public ::testing::TestWithParam<CpuIsa> {
   }
 
   /// Runs the case with every combination of types that the kernel serves.
-  void check(CaseSpec spec) {
-    for (const Types& types : types_of(GetParam())) {
+  void check(const CaseSpec& spec) { check(spec, types_of(GetParam())); }
+
+  void check(CaseSpec spec, const std::vector<Types>& all_types) {
+    for (const Types& types : all_types) {
       spec.problem.q_dtype = types.q;
       spec.problem.kv_format = *plain_format(types.kv);
       spec.problem.out_dtype = types.out;
@@ -100,13 +102,13 @@ TEST_P(AttentionKernels, PageSizes) {
 
 TEST_P(AttentionKernels, SeveralKvHeadsAndQueryTokens) {
   for (const std::int64_t h_kv : {1, 2, 8}) {
-    for (const std::int64_t s_q : {1, 2, 5, 17}) {
+    for (const std::int64_t s_q : {1, 5, 17}) {
       for (const Mask mask : {Mask::kNone, Mask::kCausal}) {
-        CaseSpec spec{.problem = problem_of(24), .kv_lengths = {130, 40, 3, 0}};
+        CaseSpec spec{.problem = problem_of(24), .kv_lengths = {70, 20, 3, 0}};
         spec.problem.h_kv = h_kv;
         spec.problem.s_q = s_q;
         spec.problem.mask = mask;
-        check(spec);
+        check(spec, {types_of(GetParam()).front()});
       }
     }
   }
@@ -127,7 +129,8 @@ TEST_P(AttentionKernels, ScoresOfEveryShape) {
         ScoreShape::kDominantLast, ScoreShape::kRising, ScoreShape::kOffset, ScoreShape::kEqualKeys,
         ScoreShape::kEqualValues}) {
     for (const double shift : {-300.0, 2.0, 12.0, 300.0}) {
-      check({.problem = problem_of(16), .kv_lengths = {300}, .shape = shape, .shift = shift});
+      check({.problem = problem_of(16), .kv_lengths = {300}, .shape = shape, .shift = shift},
+            {types_of(GetParam()).front()});
     }
   }
 }

@@ -15,7 +15,8 @@ struct Bf16Arith {
   static constexpr int kDimsPerWord = 2;
   static constexpr int kElementBytes = 2;
   static constexpr int kDimChunk = 32;
-  static constexpr int kBlockTokens = 96;
+  static constexpr int kBlockTokens = 192;
+  static constexpr int kBlockTokensFewRows = 96;
   // VDPBF16PS takes five to six clocks at two a clock: at least 12 accumulators. 24 for the scores
   // leave room for queries and key words; loads are 14 to 24 products there, 10 to 16 in values.
   static constexpr int kParts = 2;

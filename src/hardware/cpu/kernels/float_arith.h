@@ -25,6 +25,7 @@ struct FloatArith {
   static constexpr int kElementBytes = 4;
   static constexpr int kDimChunk = Vec::kLanes;
   static constexpr int kBlockTokens = kBlocking.block_tokens;
+  static constexpr int kBlockTokensFewRows = kBlocking.block_tokens;
   static constexpr int kParts = kBlocking.parts;
   static constexpr int kScoreQuads = kBlocking.score_quads;
   static constexpr int kValueRows = kBlocking.value_rows;

@@ -56,20 +56,25 @@ struct KeyBlock {
   std::int64_t kv_begin = 0;  // position of the first token
 };
 
-/// Walks a task's keys in blocks of kBlockTokens.
+/// Walks a task's keys in blocks of block_tokens, at most kMaxBlockTokens.
 ///
 /// A block is read in place if Arith can multiply the pages' elements, quads do not straddle pages
 /// and all four tokens of each quad belong to the request: a slot behind the last token may hold
 /// NaN, and 0 * NaN would reach the output. Otherwise its keys are copied (and widened) to `rows`,
 /// the last quad filled up with zeros.
-template <typename Arith, int kBlockTokens>
+template <typename Arith, int kMaxBlockTokens>
 class KeyBlocks {
  public:
-  static_assert(kBlockTokens <= kMaxQuads * 4);
+  static_assert(kMaxBlockTokens <= kMaxQuads * 4);
 
-  KeyBlocks(const TileTask& task, std::byte* rows, int row_bytes)
-      : task_(task), keys_(task.keys), rows_(rows), row_bytes_(row_bytes), kv_next_(task.kv_begin) {
-    for (int quad = 0; quad < kBlockTokens / 4; ++quad) {
+  KeyBlocks(const TileTask& task, int block_tokens, std::byte* rows, int row_bytes)
+      : task_(task),
+        keys_(task.keys),
+        block_tokens_(block_tokens),
+        rows_(rows),
+        row_bytes_(row_bytes),
+        kv_next_(task.kv_begin) {
+    for (int quad = 0; quad < kMaxBlockTokens / 4; ++quad) {
       copied_[quad] = rows + static_cast<std::ptrdiff_t>(quad) * 4 * row_bytes;
     }
     has_quads_ = keys_.columns == nullptr && keys_.page_size % 4 == 0 && task.kv_begin % 4 == 0;
@@ -82,7 +87,7 @@ class KeyBlocks {
     if (kv_next_ >= task_.kv_end) return false;
     block_.kv_begin = kv_next_;
     const int num_tokens =
-        static_cast<int>(smaller<std::int64_t>(kBlockTokens, task_.kv_end - kv_next_));
+        static_cast<int>(smaller<std::int64_t>(block_tokens_, task_.kv_end - kv_next_));
     kv_next_ += num_tokens;
     find(kv_next_, pages_[1 - at_]);
     if (reads_pages_ && num_tokens % 4 == 0) {
@@ -110,7 +115,7 @@ class KeyBlocks {
   void find(std::int64_t kv_begin, KeyRows& rows) const {
     rows.num_quads = 0;
     if (!has_quads_) return;
-    const std::int64_t end = smaller<std::int64_t>(kv_begin + kBlockTokens, task_.kv_end);
+    const std::int64_t end = smaller<std::int64_t>(kv_begin + block_tokens_, task_.kv_end);
     for (std::int64_t token = kv_begin; token < end; token += 4) {
       rows.quads[rows.num_quads++] = dense_key(token);
     }
@@ -152,6 +157,7 @@ class KeyBlocks {
 
   const TileTask& task_;
   const KeySource& keys_;
+  const int block_tokens_;
   std::byte* rows_;
   int row_bytes_;
   std::int64_t kv_next_;
@@ -160,7 +166,7 @@ class KeyBlocks {
   KeyBlock block_;
   KeyRows pages_[2];
   int at_ = 0;
-  const std::byte* copied_[kBlockTokens / 4];
+  const std::byte* copied_[kMaxBlockTokens / 4];
 };
 
 }  // namespace

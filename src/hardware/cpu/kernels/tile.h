@@ -107,7 +107,8 @@ struct Tile {
     }
     if (task.kv_begin == task.kv_end) clear_output(task, x);
 
-    KeyBlocks<Arith, kBlockTokens> blocks(task, x.rows, row_bytes(task.d_qk, task.d_v));
+    KeyBlocks<Arith, kBlockTokens> blocks(task, block_tokens(task), x.rows,
+                                          row_bytes(task.d_qk, task.d_v));
     for (bool is_first = true; blocks.next(); is_first = false) {
       const KeyBlock& block = blocks.current();
       Prefetcher next_keys(blocks.ahead());
@@ -139,6 +140,12 @@ struct Tile {
   }
 
  private:
+  /// Few rows work through a block so quickly that memory sets the pace, and shorter blocks leave
+  /// the L2 room for the next one; many rows pay more for o's way in and out with each block.
+  static int block_tokens(const TileTask& task) {
+    return task.num_rows <= 32 ? Arith::kBlockTokensFewRows : kBlockTokens;
+  }
+
   static constexpr int num_steps(int d_qk) { return (d_qk + kDimsPerStep - 1) / kDimsPerStep; }
   static constexpr int o_stride(int d_v) { return round_up(d_v, Arith::kDimChunk); }
   /// A copied key: whole vectors of V, whole steps of K, and off the 4 KiB strides that collide in
