@@ -111,6 +111,9 @@ void launch_nothing(benchmark::State& state) {
 BENCHMARK(launch_nothing)
     ->ArgNames({"threads", "pause_us"})
     ->ArgsProduct({{1, 2}, {0, 20, 1000}})
+    ->Iterations(500)  // the pauses are most of the time
+    ->Repetitions(9)
+    ->ReportAggregatesOnly(true)
     ->UseManualTime();
 
 // A decode step's bookkeeping: every one of `requests` sequences grows by a token.
