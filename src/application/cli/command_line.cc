@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
-#include <cstdio>
-#include <functional>
+#include <cstddef>
 #include <limits>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/option_values.h"
@@ -60,7 +62,7 @@ void add_path(CLI::App& app, const std::string& option, std::filesystem::path& t
     if (text.empty()) throw CLI::ValidationError(option + ": is empty, must be a path");
     target = text;
   };
-  app.add_option_function<std::string>(option, set, description)->type_name(type_name)->required();
+  add_value(app, option, set, type_name, description)->required();
 }
 
 void add_threads(CLI::App& app, std::int64_t& target) {
@@ -160,6 +162,29 @@ void add_info(CLI::App& app, InfoArgs& args) {
   add_json(command, args.style);
 }
 
+/// The arguments, last first, as CLI11 takes them, with "--name=value" as two of them: of
+/// "--name=" CLI11 would take the argument behind it for the value.
+std::vector<std::string> split_arguments(int argc, const char* const* argv) {
+  static const std::set<std::string> kFlags = {"--help", "--version", "--json"};
+  std::vector<std::string> arguments;
+  bool is_value = false;  // of the option before it
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const std::size_t equals = argument.find('=');
+    const bool is_option = !is_value && argument.starts_with("--");
+    if (is_option && equals != std::string::npos) {
+      arguments.push_back(argument.substr(0, equals));
+      arguments.push_back(argument.substr(equals + 1));
+      is_value = false;
+    } else {
+      arguments.push_back(argument);
+      is_value = is_option && kFlags.count(argument) == 0;
+    }
+  }
+  std::ranges::reverse(arguments);
+  return arguments;
+}
+
 /// The commands that were named, outermost first.
 std::vector<const CLI::App*> named_commands(const CLI::App& app) {
   std::vector<const CLI::App*> commands;
@@ -217,10 +242,7 @@ std::variant<CommandArgs, ExitCode> parse_command_line(int argc, const char* con
   add_bench(app, values.bench_decode, values.device);
   add_info(app, values.info);
   try {
-    // Last first, as CLI11 takes them; a caller may even leave out the program's name.
-    std::vector<std::string> reversed;
-    for (int i = argc - 1; i > 0; --i) reversed.emplace_back(argv[i]);
-    app.parse(std::move(reversed));
+    app.parse(split_arguments(argc, argv));
     return chosen_args(app, values);
   } catch (const CLI::Success& help_or_version) {
     app.exit(help_or_version);

@@ -45,12 +45,31 @@ double parse_number(const std::string& option, const std::string& text, NumberLi
   return value;
 }
 
+CLI::Option* add_value(CLI::App& app, const std::string& option,
+                       const std::function<void(const std::string& text)>& set,
+                       const std::string& type_name, const std::string& description) {
+  // The raw strings: converted ones would lose what looks like a list to CLI11.
+  const auto set_once = [option, set](const CLI::results_t& texts) {
+    if (texts.size() > 1) {
+      throw CLI::ValidationError(
+          fmt::format("{}: is given {} times, must be given once", option, texts.size()));
+    }
+    set(texts.front());
+    return true;
+  };
+  return app.add_option(option, CLI::callback_t(set_once), description)
+      ->type_name(type_name)
+      ->type_size(1)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 CLI::Option* add_integer(CLI::App& app, const std::string& option, std::int64_t& target,
                          IntegerLimits limits, const std::string& description) {
   const auto set = [option, &target, limits](const std::string& text) {
     target = parse_integer(option, text, limits);
   };
-  return app.add_option_function<std::string>(option, set, description)->type_name("N");
+  return add_value(app, option, set, "N", description);
 }
 
 CLI::Option* add_number(CLI::App& app, const std::string& option, double& target,
@@ -58,7 +77,7 @@ CLI::Option* add_number(CLI::App& app, const std::string& option, double& target
   const auto set = [option, &target, limits](const std::string& text) {
     target = parse_number(option, text, limits);
   };
-  return app.add_option_function<std::string>(option, set, description)->type_name("X");
+  return add_value(app, option, set, "X", description);
 }
 
 std::size_t parse_choice(const std::string& option, const std::string& text,

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -29,6 +30,11 @@ std::int64_t parse_integer(const std::string& option, const std::string& text,
 /// A finite decimal number within limits. Throws CLI::ValidationError.
 double parse_number(const std::string& option, const std::string& text, NumberLimits limits);
 
+/// An option with one value, given at most once. `set` may throw CLI::ValidationError.
+CLI::Option* add_value(CLI::App& app, const std::string& option,
+                       const std::function<void(const std::string& text)>& set,
+                       const std::string& type_name, const std::string& description);
+
 CLI::Option* add_integer(CLI::App& app, const std::string& option, std::int64_t& target,
                          IntegerLimits limits, const std::string& description);
 
@@ -49,8 +55,7 @@ CLI::Option* add_choice(CLI::App& app, const std::string& option, Target& target
   const auto set = [option, &target, names, values](const std::string& text) {
     target = values[parse_choice(option, text, names)];
   };
-  return app.add_option_function<std::string>(option, set, description)
-      ->type_name(fmt::format("{}", fmt::join(names, "|")));
+  return add_value(app, option, set, fmt::format("{}", fmt::join(names, "|")), description);
 }
 
 }  // namespace seesaw::cli

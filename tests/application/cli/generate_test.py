@@ -84,6 +84,16 @@ class GenerateTest(program.ProgramTest):
         self.assertTrue(result.stdout.endswith(b"\n"))
         self.assertEqual(2, len(re.findall(r"tok/s.*max_new_tokens", result.stderr.decode())))
 
+    def test_value_after_an_equals_sign(self):
+        arguments = ("generate", f"--model={program.MODEL}", "--kv-dtype=float32")
+        for prompt in ("", "a=b", "--x=", "--prompt="):
+            with self.subTest(prompt=prompt):
+                whole = program.run(*arguments, f"--prompt={prompt}", "--max-new-tokens=3")
+                split = program.run(*arguments, "--prompt", prompt, "--max-new-tokens", "3")
+                self.assert_ok(whole)
+                self.assertEqual(split.stdout, whole.stdout)
+                self.assertEqual(split.returncode, whole.returncode)
+
     def test_prompts_do_not_change_each_other(self):
         prompts = [PROMPT, b"slowly (adverb): ", b"owl (noun): "]
         arguments = ("--max-new-tokens", "20", "--temperature", "0.9", "--seed", "5")
