@@ -50,7 +50,8 @@ constexpr std::array<Mix, 6> kMixes = {{
     {"uniform_1_to_8192", [](Rng& rng, std::int64_t) { return uniform(rng, 1, 8192); }},
     {"uniform_1_to_32768", [](Rng& rng, std::int64_t) { return uniform(rng, 1, 32768); }},
     {"powers_of_two", [](Rng& rng, std::int64_t) { return 1 << uniform(rng, 0, 15); }},
-    {"one_giant", [](Rng& rng, std::int64_t request_idx) {
+    {"one_giant",
+     [](Rng& rng, std::int64_t request_idx) {
        return request_idx == kNumRequests / 2 ? 1'000'000 : uniform(rng, 1, 1024);
      }},
 }};
@@ -121,12 +122,13 @@ void plan_step(benchmark::State& state, const Target& target, const Mix& mix, Sc
 
 void register_all() {
   for (const Target& target : kTargets) {
-    for (const ScheduleMode mode : {ScheduleMode::kThroughput, ScheduleMode::kLatency,
-                                    ScheduleMode::kBatchInvariant}) {
+    for (const ScheduleMode mode :
+         {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
       for (const Call call : {Call::kDecode, Call::kCausalDraft}) {
         for (const Mix& mix : kMixes) {
-          const auto name = fmt::format("{}/{}/{}/{}", target.name, to_string(mode),
-                                        call == Call::kDecode ? "decode" : "causal_s_q_4", mix.name);
+          const auto name =
+              fmt::format("{}/{}/{}/{}", target.name, to_string(mode),
+                          call == Call::kDecode ? "decode" : "causal_s_q_4", mix.name);
           benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
             plan_step(state, target, mix, mode, call);
           })->Unit(benchmark::kMicrosecond);

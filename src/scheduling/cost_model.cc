@@ -33,10 +33,14 @@ constexpr CostModel kCudaSm        = {  2'500'000,    5'000, 45'000,       160, 
 const CostModel& measured(DeviceKind kind, CpuIsa isa) {
   if (kind == DeviceKind::kCuda) return kCudaSm;
   switch (isa) {
-    case CpuIsa::kAvx512Bf16: return kCpuAvx512Bf16;
-    case CpuIsa::kAvx512: return kCpuAvx512;
-    case CpuIsa::kAvx2: return kCpuAvx2;
-    case CpuIsa::kGeneric: break;
+    case CpuIsa::kAvx512Bf16:
+      return kCpuAvx512Bf16;
+    case CpuIsa::kAvx512:
+      return kCpuAvx512;
+    case CpuIsa::kAvx2:
+      return kCpuAvx2;
+    case CpuIsa::kGeneric:
+      break;
   }
   return kCpuGeneric;
 }

@@ -81,7 +81,7 @@ struct EvenRuns {
   }
 };
 
-/// Workers by their load: the least loaded one on top, the first of equals.
+/// Workers by their load, the least loaded one on top.
 class WorkerHeap {
  public:
   /// Each worker starts with its run of pieces of that cost. Ordered by load that is a heap.
@@ -99,18 +99,26 @@ class WorkerHeap {
 
   std::int64_t largest_load() const noexcept { return largest_load_; }
 
-  /// Gives the least loaded worker `cost` more and returns it.
+  /// Gives the least loaded worker `cost` more and returns it. The hole it leaves on top sinks to a
+  /// leaf and the worker rises from there, mostly not at all: so no branch depends on the loads
+  /// until the end, where nearly all go the same way.
   std::int64_t add_to_least(std::int64_t cost) {
     const std::int64_t worker = workers_[0];
     const std::int64_t load = loads_[0] + cost;
     largest_load_ = std::max(largest_load_, load);
+    const std::size_t size = loads_.size();
     std::size_t hole = 0;
-    for (std::size_t child = 1; child < loads_.size(); child = 2 * hole + 1) {
-      if (child + 1 < loads_.size() && before(child + 1, loads_[child], workers_[child])) ++child;
-      if (!before(child, load, worker)) break;
-      loads_[hole] = loads_[child];
-      workers_[hole] = workers_[child];
+    for (std::size_t child = 2; child < size; child = 2 * hole + 2) {
+      child -= static_cast<std::size_t>(loads_[child - 1] <= loads_[child]);
+      move(child, hole);
       hole = child;
+    }
+    if (2 * hole + 1 < size) {  // an only child, the last leaf
+      move(2 * hole + 1, hole);
+      hole = 2 * hole + 1;
+    }
+    for (; hole > 0 && loads_[(hole - 1) / 2] > load; hole = (hole - 1) / 2) {
+      move((hole - 1) / 2, hole);
     }
     loads_[hole] = load;
     workers_[hole] = worker;
@@ -118,8 +126,9 @@ class WorkerHeap {
   }
 
  private:
-  bool before(std::size_t i, std::int64_t load, std::int64_t worker) const {
-    return loads_[i] < load || (loads_[i] == load && workers_[i] < worker);
+  void move(std::size_t from, std::size_t to) {
+    loads_[to] = loads_[from];
+    workers_[to] = workers_[from];
   }
   std::span<std::int64_t> loads_;
   std::span<std::int64_t> workers_;
@@ -269,8 +278,8 @@ Status schedule_fixed_pieces(const ScheduleInput& input, WorkPlan& plan) {
   const PieceTotals totals = count_pieces(input, policy);
   constexpr std::int64_t kMostPieces = std::numeric_limits<std::int32_t>::max();
   if (totals.num_pieces > kMostPieces) {
-    return {StatusCode::kUnsupported, fmt::format("work items: are {}, must be at most {}",
-                                                  totals.num_pieces, kMostPieces)};
+    return {StatusCode::kUnsupported,
+            fmt::format("work items: are {}, must be at most {}", totals.num_pieces, kMostPieces)};
   }
   const std::size_t needed = deal_scratch_size(input.num_workers, totals);
   if (plan.planner_scratch.size() < needed) plan.planner_scratch.resize(needed);

@@ -34,9 +34,12 @@ struct PiecePolicy {
     switch (kind) {
       case Kind::kChunk:
         return chunk_cut(num_keys, rule.granule, round_up(kInvariantChunk, rule.granule));
-      case Kind::kCount: return even_cut(num_keys, rule.granule, limit);
-      case Kind::kFinest: return rule.finest(rule.tile_cost(rows), num_keys);
-      case Kind::kCost: break;
+      case Kind::kCount:
+        return even_cut(num_keys, rule.granule, limit);
+      case Kind::kFinest:
+        return rule.finest(rule.tile_cost(rows), num_keys);
+      case Kind::kCost:
+        break;
     }
     const TileCost cost = rule.tile_cost(rows);
     const std::int64_t wanted = ceil_div(cost.whole(num_keys), limit);
@@ -56,9 +59,9 @@ PieceTotals count_pieces(const ScheduleInput& input, const PiecePolicy& policy);
 /// Who gets which piece.
 struct Deal {
   PieceTotals totals;
-  std::int64_t makespan = 0;           // the largest load of a worker
-  std::span<std::int64_t> num_items;   // [num_workers]
-  std::span<std::int64_t> workers;     // [num_pieces - num_largest], of smaller pieces in plan order
+  std::int64_t makespan = 0;          // the largest load of a worker
+  std::span<std::int64_t> num_items;  // [num_workers]
+  std::span<std::int64_t> workers;    // [num_pieces - num_largest], of smaller pieces in plan order
 };
 
 /// Elements of scratch that deal_pieces needs.

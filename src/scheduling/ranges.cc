@@ -14,7 +14,8 @@ std::int64_t TileSequence::index(Position position) const noexcept {
 
 Position TileSequence::at(std::int64_t num_blocks_before) const noexcept {
   if (blocks_before.empty()) return {num_blocks_before, 0};
-  const auto after = std::upper_bound(blocks_before.begin(), blocks_before.end(), num_blocks_before);
+  const auto after =
+      std::upper_bound(blocks_before.begin(), blocks_before.end(), num_blocks_before);
   return {after - blocks_before.begin() - 1, num_blocks_before - *(after - 1)};
 }
 
@@ -160,8 +161,8 @@ BlockFacts count_blocks(const SplitRule& rule, std::span<const WorkItem> tiles,
       num_blocks = cuts.num_blocks();
       most_pieces = num_blocks == 1 ? 1 : rule.finest(cost, keys).num_pieces;
       const std::int64_t largest = cuts.largest_block(keys);
-      facts.largest_block = std::max(
-          facts.largest_block, num_blocks == 1 ? cost.whole(keys) : cost.piece(largest));
+      facts.largest_block =
+          std::max(facts.largest_block, num_blocks == 1 ? cost.whole(keys) : cost.piece(largest));
       facts.largest_tile = std::max(facts.largest_tile, cost.whole(keys));
     }
     facts.most_pieces += most_pieces;
@@ -226,7 +227,8 @@ void place_items(const TileSequence& sequence, const RangeScratch& scratch, std:
     plan.worker_begin[worker + 1] = static_cast<std::int32_t>(item_idx);
     const Position begin{scratch.cut_tiles[worker], scratch.cut_blocks[worker]};
     const Position end{scratch.cut_tiles[worker + 1], scratch.cut_blocks[worker + 1]};
-    const auto place_piece = [&](std::int64_t tile_idx, std::int64_t kv_begin, std::int64_t kv_end) {
+    const auto place_piece = [&](std::int64_t tile_idx, std::int64_t kv_begin,
+                                 std::int64_t kv_end) {
       WorkItem item = plan.items[static_cast<std::size_t>(tile_idx)];
       item.kv_begin = static_cast<std::int32_t>(kv_begin);
       item.kv_end = static_cast<std::int32_t>(kv_end);
@@ -298,8 +300,8 @@ Choice choose_sequence(const Preparation& prepared, std::span<const WorkItem> ti
   }
   TileSequence whole = blocks;
   whole.blocks_before = {};
-  const std::int64_t whole_cap = whole.smallest_cap(
-      num_workers, std::max(prepared.lower_bound, prepared.facts.largest_tile));
+  const std::int64_t whole_cap =
+      whole.smallest_cap(num_workers, std::max(prepared.lower_bound, prepared.facts.largest_tile));
   if (whole_cap <= prepared.lower_bound + prepared.lower_bound / 50) return {whole, whole_cap};
   const std::int64_t cap = blocks.smallest_cap(num_workers, prepared.lower_bound);
   return whole_cap <= cap ? Choice{whole, whole_cap} : Choice{blocks, cap};
@@ -314,8 +316,8 @@ std::span<std::int64_t> deal_scratch(const Preparation& prepared, WorkPlan& plan
 void deal_finest(const ScheduleInput& input, const Preparation& prepared, WorkPlan& plan) {
   const PiecePolicy policy{PiecePolicy::Kind::kFinest, 0, prepared.rule};
   const PieceTotals totals = count_pieces(input, policy);
-  place_dealt(input, policy,
-              deal_pieces(input, policy, totals, deal_scratch(prepared, plan)), plan);
+  place_dealt(input, policy, deal_pieces(input, policy, totals, deal_scratch(prepared, plan)),
+              plan);
 }
 
 /// Deals whole tiles, and those above the lower bound in pieces, where that takes 2 % less than

@@ -45,8 +45,8 @@ struct TileSequence {
 
 inline constexpr std::int64_t kCapPrecision = 512;
 
-/// Throughput and latency mode without forced splits: fills plan.{items, worker_begin, combines, num_slots} for
-/// num_tiles tiles.
+/// Throughput and latency mode without forced splits: fills plan.{items, worker_begin, combines,
+/// num_slots} for num_tiles tiles.
 void schedule_ranges(const ScheduleInput& input, std::int64_t num_tiles, WorkPlan& plan);
 
 }  // namespace seesaw::scheduling

@@ -119,9 +119,10 @@ CostModel bounded(CostModel cost, std::int64_t rows_per_tile, const CallSize& si
   const auto of_rows = [padded_rows](std::int64_t fixed, std::int64_t per_row) {
     return static_cast<double>(fixed) + static_cast<double>(per_row) * padded_rows;
   };
-  const double most_tile = static_cast<double>(size.most_keys) * of_rows(cost.token, cost.token_row) +
-                           of_rows(cost.item_fixed, cost.item_row + cost.slot_row) +
-                           of_rows(cost.combine_fixed, cost.combine_split_row);
+  const double most_tile =
+      static_cast<double>(size.most_keys) * of_rows(cost.token, cost.token_row) +
+      of_rows(cost.item_fixed, cost.item_row + cost.slot_row) +
+      of_rows(cost.combine_fixed, cost.combine_split_row);
   const double total = most_tile * static_cast<double>(size.num_tiles);
   const int shift = std::min(62, std::max(0, std::ilogb(total / kMostTotal) + 1));
   cost.item_fixed = std::max<std::int64_t>(1, cost.item_fixed >> shift);

@@ -12,8 +12,8 @@ namespace seesaw::scheduling {
 
 /// Costs of a tile's items; every item of the tile has its rows.
 struct TileCost {
-  std::int64_t fixed = 0;     // an item, before its first token
-  std::int64_t slot = 0;      // on top where the tile is split
+  std::int64_t fixed = 0;  // an item, before its first token
+  std::int64_t slot = 0;   // on top where the tile is split
   std::int64_t token = 1;
   std::int64_t min_keys = 1;  // fewest keys worth splitting off
 

@@ -46,9 +46,8 @@ Status lay_out_workspace(WorkPlan& plan, std::size_t scratch_bytes_per_worker) {
   slot.add(2).multiply(rows).multiply(sizeof(float)).align();
   CheckedSize slots = slot;
   slots.multiply(static_cast<std::size_t>(plan.num_slots));
-  CheckedSize q_starts(plan.problem.phase == Phase::kPrefill
-                           ? static_cast<std::size_t>(plan.problem.batch)
-                           : 0);
+  CheckedSize q_starts(
+      plan.problem.phase == Phase::kPrefill ? static_cast<std::size_t>(plan.problem.batch) : 0);
   q_starts.multiply(sizeof(std::int64_t)).align();
   CheckedSize scratch(scratch_bytes_per_worker);
   scratch.align();

@@ -47,18 +47,28 @@ std::vector<std::int32_t> random_lengths(Rng& rng, Lengths kind, std::int64_t co
   const std::int32_t common = any();
   for (std::int32_t& length : lengths) {
     switch (kind) {
-      case Lengths::kZeros: length = 0; break;
-      case Lengths::kOnes: length = std::min(1, most); break;
-      case Lengths::kEqual: length = common; break;
+      case Lengths::kZeros:
+        length = 0;
+        break;
+      case Lengths::kOnes:
+        length = std::min(1, most);
+        break;
+      case Lengths::kEqual:
+        length = common;
+        break;
       case Lengths::kPowersOfTwo:
         length = std::min(most, static_cast<std::int32_t>(1 << uniform(rng, 0, 20)));
         break;
       case Lengths::kRandom:
-      case Lengths::kSorted: length = any(); break;
+      case Lengths::kSorted:
+        length = any();
+        break;
       case Lengths::kGiantAmongMany:
         length = static_cast<std::int32_t>(uniform(rng, 0, most / 100));
         break;
-      case Lengths::kMixedWithZeros: length = uniform(rng, 0, 1) == 0 ? 0 : any(); break;
+      case Lengths::kMixedWithZeros:
+        length = uniform(rng, 0, 1) == 0 ? 0 : any();
+        break;
     }
   }
   if (kind == Lengths::kSorted) std::sort(lengths.begin(), lengths.end());
@@ -74,7 +84,8 @@ CostModel random_cost(Rng& rng, const AttentionProblem& problem) {
   const auto isa = static_cast<CpuIsa>(uniform(rng, 0, 3));
   CostModel cost = cost_model(problem, DeviceKind::kCpu, isa);
   switch (uniform(rng, 0, 4)) {
-    case 0: return cost_model(problem, DeviceKind::kCuda, CpuIsa::kGeneric);
+    case 0:
+      return cost_model(problem, DeviceKind::kCuda, CpuIsa::kGeneric);
     case 1:  // splitting is free: a block is a granule
       cost.item_fixed = 1;
       cost.item_row = cost.slot_row = cost.combine_fixed = cost.combine_split_row = 0;
@@ -83,7 +94,8 @@ CostModel random_cost(Rng& rng, const AttentionProblem& problem) {
       cost.slot_row *= 20;
       cost.combine_split_row *= 20;
       return cost;
-    default: return cost;
+    default:
+      return cost;
   }
 }
 
@@ -111,7 +123,8 @@ ScheduleCase random_case(Rng& rng, const CaseLimits& limits) {
   problem.top_k = sparse ? up_to(4096) : 0;
 
   c.settings.mode = static_cast<ScheduleMode>(uniform(rng, 0, 2));
-  c.settings.num_workers = static_cast<std::int32_t>(std::max<std::int64_t>(1, up_to(limits.num_workers)));
+  c.settings.num_workers =
+      static_cast<std::int32_t>(std::max<std::int64_t>(1, up_to(limits.num_workers)));
   c.settings.rows_per_tile = pick({1, 5, 16, 64, 128});
   c.settings.kv_granule = pick({1, 16, 64, 100, 128});
   if (problem.phase == Phase::kPrefill) {  // a tile a row makes too many of them

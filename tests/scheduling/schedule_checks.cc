@@ -46,7 +46,8 @@ std::string check_workers(const WorkPlan& plan, int num_workers) {
   return {};
 }
 
-std::string check_tile_rows(const ScheduleInput& input, const std::map<TileKey, PlannedTile>& tiles) {
+std::string check_tile_rows(const ScheduleInput& input,
+                            const std::map<TileKey, PlannedTile>& tiles) {
   const std::int64_t group_size = input.problem.group_size();
   auto tile = tiles.begin();
   for (std::int64_t request = 0; request < input.problem.batch; ++request) {
@@ -75,8 +76,8 @@ std::string check_tile_keys(const ScheduleInput& input, const PlannedTile& tile)
   const WorkItem& first = tile.pieces.front();
   std::int64_t visible = 0;
   for (std::int64_t row = first.row_begin; row < first.row_end; ++row) {
-    visible = std::max(visible,
-                       visible_keys(input, static_cast<std::size_t>(first.request_idx), row));
+    visible =
+        std::max(visible, visible_keys(input, static_cast<std::size_t>(first.request_idx), row));
   }
   std::int64_t next = 0;
   for (const WorkItem& piece : tile.pieces) {
@@ -202,8 +203,8 @@ std::int64_t min_block_keys(const ScheduleInput& input, std::int64_t mean_load, 
   const std::int64_t padded = (rows + cost.row_step - 1) / cost.row_step * cost.row_step;
   const std::int64_t write_and_merge = (cost.slot_row + cost.combine_split_row) * padded;
   const std::int64_t start = cost.item_fixed + cost.item_row * padded;
-  const std::int64_t worth = input.mode == ScheduleMode::kLatency ? write_and_merge
-                                                                  : 2 * (write_and_merge + start);
+  const std::int64_t worth =
+      input.mode == ScheduleMode::kLatency ? write_and_merge : 2 * (write_and_merge + start);
   const std::int64_t work = std::max(worth, mean_load / 128);
   const std::int64_t token = cost.token + cost.token_row * padded;
   return std::max<std::int64_t>(1, (work + token - 1) / token);
@@ -230,8 +231,7 @@ WorkBounds work_bounds(const ScheduleInput& input, const WorkPlan& plan) {
     const auto cost_of = [&](std::int64_t block_keys) {
       return cost.item_cost(rows, block_keys) + (sizes.size() > 1 ? cost.slot_cost(rows) : 0);
     };
-    largest_piece =
-        std::max(largest_piece, cost_of(*std::max_element(sizes.begin(), sizes.end())));
+    largest_piece = std::max(largest_piece, cost_of(*std::max_element(sizes.begin(), sizes.end())));
     std::int64_t gap = keys;
     if (sizes.size() > 1) {
       std::int64_t first = input.kv_granule;

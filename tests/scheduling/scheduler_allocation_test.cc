@@ -37,8 +37,8 @@ TEST(ScheduleAllocation, TheSameLengthsAgain) {
 // says; fixed pieces become more now and then, and grow their memory in doublings.
 TEST(ScheduleAllocation, StepsOfADecodeLoop) {
   auto rng = make_rng();
-  for (const ScheduleMode mode : {ScheduleMode::kThroughput, ScheduleMode::kLatency,
-                                  ScheduleMode::kBatchInvariant}) {
+  for (const ScheduleMode mode :
+       {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
     ScheduleCase c = decode_case(random_lengths(rng, Lengths::kRandom, 50, 5000), 7);
     c.settings.mode = mode;
     WorkPlan plan;

@@ -97,8 +97,8 @@ TEST(ScheduleProperties, MakespanIsWithinTheProvenBound) {
   auto rng = make_rng();
   int num_bound_to_five_per_cent = 0;
   for (int round = 0; round < 500; ++round) {
-    const ScheduleCase c = random_range_case(
-        rng, {.batch = 600, .keys = round % 2 == 0 ? 200'000 : 5'000});
+    const ScheduleCase c =
+        random_range_case(rng, {.batch = 600, .keys = round % 2 == 0 ? 200'000 : 5'000});
     const ScheduleInput input = c.input();
     WorkPlan plan;
     ASSERT_TRUE(schedule(input, plan));
@@ -123,7 +123,8 @@ TEST(ScheduleProperties, MakespanIsWithinTheProvenBound) {
   EXPECT_GT(num_bound_to_five_per_cent, 50);
 }
 
-// With 100 granules of 64 keys a worker the proven bound is 5 %: any lengths, any number of workers.
+// With 100 granules of 64 keys a worker the proven bound is 5 %: any lengths, any number of
+// workers.
 TEST(ScheduleProperties, MakespanIsWithinFivePerCentWhereThereIsWorkForAll) {
   auto rng = make_rng();
   for (int round = 0; round < 300; ++round) {
@@ -147,8 +148,8 @@ TEST(ScheduleProperties, MakespanOfFewBlocksIsWithinFivePerCentOrNoWorseThanAnyC
   int num_compared = 0;
   int num_uneven = 0;
   for (int round = 0; round < 3000; ++round) {
-    const ScheduleCase c = random_range_case(
-        rng, {.batch = 8, .keys = 1500, .q_len = 6, .num_workers = 8});
+    const ScheduleCase c =
+        random_range_case(rng, {.batch = 8, .keys = 1500, .q_len = 6, .num_workers = 8});
     const ScheduleInput input = c.input();
     WorkPlan plan;
     ASSERT_TRUE(schedule(input, plan));
@@ -231,8 +232,8 @@ TEST(ScheduleProperties, FixedPiecesAreDealtGreedily) {
     WorkPlan plan;
     ASSERT_TRUE(schedule(input, plan));
     const auto loads = worker_loads(input, plan);
-    const auto worst = static_cast<std::size_t>(
-        std::max_element(loads.begin(), loads.end()) - loads.begin());
+    const auto worst =
+        static_cast<std::size_t>(std::max_element(loads.begin(), loads.end()) - loads.begin());
     const auto piece_cost = [&](const WorkItem& item) {
       const std::int64_t rows = item.row_end - item.row_begin;
       return input.cost.item_cost(rows, item.kv_end - item.kv_begin) +
@@ -248,8 +249,8 @@ TEST(ScheduleProperties, FixedPiecesAreDealtGreedily) {
         smallest = std::min(smallest, cost);
       }
     }
-    const double mean = std::accumulate(loads.begin(), loads.end(), 0.0) /
-                        static_cast<double>(loads.size());
+    const double mean =
+        std::accumulate(loads.begin(), loads.end(), 0.0) / static_cast<double>(loads.size());
     const double above = static_cast<double>(smallest) + static_cast<double>(largest) / 1023;
     ASSERT_LE(static_cast<double>(loads[worst]), mean + above + 1) << c.describe();
   }
@@ -260,8 +261,7 @@ TEST(ScheduleProperties, FewFixedPiecesAreWithinAThirdOfTheBestAssignment) {
   auto rng = make_rng();
   int num_compared = 0;
   for (int round = 0; round < 1500; ++round) {
-    ScheduleCase c =
-        random_case(rng, {.batch = 6, .keys = 3000, .q_len = 3, .num_workers = 5});
+    ScheduleCase c = random_case(rng, {.batch = 6, .keys = 3000, .q_len = 3, .num_workers = 5});
     c.settings.mode = ScheduleMode::kBatchInvariant;
     const ScheduleInput input = c.input();
     WorkPlan plan;
@@ -306,8 +306,8 @@ TEST(ScheduleProperties, BatchInvariantSplitsDependOnTheRequestAlone) {
     batch.settings.num_splits.reset();
     WorkPlan together;
     ASSERT_TRUE(schedule(batch.input(), together));
-    const auto request = static_cast<std::size_t>(
-        uniform(rng, 0, batch.settings.problem.batch - 1));
+    const auto request =
+        static_cast<std::size_t>(uniform(rng, 0, batch.settings.problem.batch - 1));
     const RequestSplits expected = splits_of(together, static_cast<std::int32_t>(request));
 
     ScheduleCase alone = batch;
@@ -322,8 +322,7 @@ TEST(ScheduleProperties, BatchInvariantSplitsDependOnTheRequestAlone) {
     ASSERT_EQ(splits_of(plan_alone, 0), expected) << batch.describe();
 
     ScheduleCase elsewhere = batch;
-    const auto place = static_cast<std::size_t>(
-        uniform(rng, 0, batch.settings.problem.batch - 1));
+    const auto place = static_cast<std::size_t>(uniform(rng, 0, batch.settings.problem.batch - 1));
     elsewhere.settings.num_workers = static_cast<std::int32_t>(uniform(rng, 1, 200));
     if (!batch.kv_lengths.empty()) {
       std::swap(elsewhere.kv_lengths[place], elsewhere.kv_lengths[request]);

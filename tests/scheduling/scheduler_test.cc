@@ -38,8 +38,8 @@ std::vector<std::int64_t> tokens_by_worker(const WorkPlan& plan) {
 
 double most_tokens_over_mean(const WorkPlan& plan) {
   const auto tokens = tokens_by_worker(plan);
-  const double mean = std::accumulate(tokens.begin(), tokens.end(), 0.0) /
-                      static_cast<double>(tokens.size());
+  const double mean =
+      std::accumulate(tokens.begin(), tokens.end(), 0.0) / static_cast<double>(tokens.size());
   return static_cast<double>(*std::max_element(tokens.begin(), tokens.end())) / mean;
 }
 
@@ -87,7 +87,8 @@ TEST(Schedule, LatencyModeSplitsFinerThanThroughputMode) {
 }
 
 TEST(Schedule, BatchInvariantModeCutsEveryChunk) {
-  ScheduleCase c = decode_case({2 * kInvariantChunk, 2 * kInvariantChunk + 1, kInvariantChunk, 0}, 3);
+  ScheduleCase c =
+      decode_case({2 * kInvariantChunk, 2 * kInvariantChunk + 1, kInvariantChunk, 0}, 3);
   c.settings.mode = ScheduleMode::kBatchInvariant;
   const WorkPlan plan = schedule_or_fail(c);
   ASSERT_EQ(plan.combines.size(), 2u);
@@ -101,8 +102,8 @@ TEST(Schedule, ForcedSplitsAreExactAndEven) {
   for (std::int32_t num_splits = 1; num_splits <= 20; ++num_splits) {
     ScheduleCase c = decode_case({1000, 100, 0}, 4);  // 16, 2 and 0 granules
     c.settings.num_splits = num_splits;
-    for (const ScheduleMode mode : {ScheduleMode::kThroughput, ScheduleMode::kLatency,
-                                    ScheduleMode::kBatchInvariant}) {
+    for (const ScheduleMode mode :
+         {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
       c.settings.mode = mode;
       const auto tiles = planned_tiles(schedule_or_fail(c));
       EXPECT_EQ(tiles.at({0, 0, 0, 16}).pieces.size(),
@@ -170,7 +171,8 @@ TEST(Schedule, EmptyRequestsBesideOthers) {
 TEST(Schedule, SeventyThousandRequests) {
   for (const std::int32_t batch : {65'535, 65'536, 70'000}) {
     for (int mode = 0; mode < 3; ++mode) {
-      ScheduleCase c = decode_case(std::vector<std::int32_t>(static_cast<std::size_t>(batch), 3), 7);
+      ScheduleCase c =
+          decode_case(std::vector<std::int32_t>(static_cast<std::size_t>(batch), 3), 7);
       c.settings.mode = static_cast<ScheduleMode>(mode);
       EXPECT_EQ(schedule_or_fail(c).items.size(), static_cast<std::size_t>(batch));
     }
@@ -239,36 +241,43 @@ struct BadInput {
 
 TEST(Schedule, BadInputIsNamedWithItsValueAndWhatWasExpected) {
   const BadInput cases[] = {
-      {"workers", [](ScheduleCase& c) { c.settings.num_workers = 0; },
-       StatusCode::kInvalidArgument, "num_workers: is 0, must be 1 .. 2147483647"},
-      {"rows", [](ScheduleCase& c) { c.settings.rows_per_tile = -1; },
-       StatusCode::kInvalidArgument, "rows_per_tile: is -1, must be 1 .. 65536"},
-      {"granule", [](ScheduleCase& c) { c.settings.kv_granule = 0; },
-       StatusCode::kInvalidArgument, "kv_granule: is 0, must be 1 .. 2147483647"},
-      {"splits", [](ScheduleCase& c) { c.settings.num_splits = 0; },
-       StatusCode::kInvalidArgument, "num_splits: is 0, must be 1 .. 2147483647"},
-      {"size", [](ScheduleCase& c) { c.kv_lengths.pop_back(); },
-       StatusCode::kInvalidArgument, "kv_lengths.size: is 1, must be batch = 2"},
-      {"negative", [](ScheduleCase& c) { c.kv_lengths[1] = -7; },
-       StatusCode::kInvalidArgument, "kv_lengths[1]: is -7, must be 0 .. 2147483647"},
-      {"q_lengths", [](ScheduleCase& c) {
+      {"workers", [](ScheduleCase& c) { c.settings.num_workers = 0; }, StatusCode::kInvalidArgument,
+       "num_workers: is 0, must be 1 .. 2147483647"},
+      {"rows", [](ScheduleCase& c) { c.settings.rows_per_tile = -1; }, StatusCode::kInvalidArgument,
+       "rows_per_tile: is -1, must be 1 .. 65536"},
+      {"granule", [](ScheduleCase& c) { c.settings.kv_granule = 0; }, StatusCode::kInvalidArgument,
+       "kv_granule: is 0, must be 1 .. 2147483647"},
+      {"splits", [](ScheduleCase& c) { c.settings.num_splits = 0; }, StatusCode::kInvalidArgument,
+       "num_splits: is 0, must be 1 .. 2147483647"},
+      {"size", [](ScheduleCase& c) { c.kv_lengths.pop_back(); }, StatusCode::kInvalidArgument,
+       "kv_lengths.size: is 1, must be batch = 2"},
+      {"negative", [](ScheduleCase& c) { c.kv_lengths[1] = -7; }, StatusCode::kInvalidArgument,
+       "kv_lengths[1]: is -7, must be 0 .. 2147483647"},
+      {"q_lengths",
+       [](ScheduleCase& c) {
          c.settings.problem.phase = Phase::kPrefill;
          c.settings.problem.s_q = 4;
          c.q_lengths = {4, 5};
-       }, StatusCode::kInvalidArgument, "q_lengths[1]: is 5, must be 0 .. 4"},
+       },
+       StatusCode::kInvalidArgument, "q_lengths[1]: is 5, must be 0 .. 4"},
       {"batch", [](ScheduleCase& c) { c.settings.problem.batch = -1; },
        StatusCode::kInvalidArgument, "batch: is -1, must be 0 .. 2147483647"},
       {"rows of a request", [](ScheduleCase& c) { c.settings.problem.s_q = kMostInt32; },
-       StatusCode::kUnsupported, "s_q * (h_q / h_kv): is 2147483647 * 16, must be at most 2147483647"},
-      {"tiles", [](ScheduleCase& c) {
+       StatusCode::kUnsupported,
+       "s_q * (h_q / h_kv): is 2147483647 * 16, must be at most 2147483647"},
+      {"tiles",
+       [](ScheduleCase& c) {
          c.settings.problem.s_q = 100'000'000;
          c.settings.rows_per_tile = 1;
-       }, StatusCode::kUnsupported, "work items: are more than 2147483647, split the call"},
-      {"pieces", [](ScheduleCase& c) {
+       },
+       StatusCode::kUnsupported, "work items: are more than 2147483647, split the call"},
+      {"pieces",
+       [](ScheduleCase& c) {
          c.settings.num_splits = kMostInt32;
          c.settings.kv_granule = 1;
          c.kv_lengths = {kMostInt32, kMostInt32};
-       }, StatusCode::kUnsupported, "work items: are 4294967294, must be at most 2147483647"},
+       },
+       StatusCode::kUnsupported, "work items: are 4294967294, must be at most 2147483647"},
   };
   for (const BadInput& bad : cases) {
     ScheduleCase c = decode_case({10, 20}, 2);

@@ -72,9 +72,9 @@ TEST(Workspace, RegionsAreAlignedDisjointAndLargeEnough) {
         plan.problem.phase == Phase::kPrefill ? static_cast<std::size_t>(plan.problem.batch) : 0;
     ASSERT_GE(plan.scratch_offset, plan.q_starts_offset + 8 * starts);
     ASSERT_GE(plan.scratch_stride, scratch);
-    ASSERT_EQ(plan.workspace_bytes,
-              plan.scratch_offset +
-                  static_cast<std::size_t>(plan.num_workers()) * plan.scratch_stride);
+    ASSERT_EQ(
+        plan.workspace_bytes,
+        plan.scratch_offset + static_cast<std::size_t>(plan.num_workers()) * plan.scratch_stride);
     ASSERT_LE(plan.workspace_bytes,
               slots_end + 8 * starts + kWorkspaceAlignment +
                   static_cast<std::size_t>(plan.num_workers()) * (scratch + kWorkspaceAlignment));
