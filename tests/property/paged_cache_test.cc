@@ -20,9 +20,9 @@ using testing::Rng;
 using testing::uniform;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
-constexpr int kSteps = 1'000;
+constexpr int kSteps = 3'000;
 #else
-constexpr int kSteps = 10'000;
+constexpr int kSteps = 30'000;
 #endif
 
 constexpr std::int32_t kNumPages = 40, kPageSize = 5;
@@ -37,16 +37,16 @@ class ServingLoop {
       sequences_.push_back({allocator_.create(), {}});
     }
     // Between steps all that is shared is written.
-    if (uniform(rng_, 0, 2) == 0) share();
+    for (std::int64_t n = uniform(rng_, 0, 3); n > 0; --n) share();
     if (uniform(rng_, 0, 4) == 0) truncate();
 
     copies_.clear();
     slots_.clear();
     rows_.clear();
-    for (std::int64_t n = uniform(rng_, 1, 6); n > 0 && !sequences_.empty(); --n) {
+    for (std::int64_t n = uniform(rng_, 1, 12); n > 0 && !sequences_.empty(); --n) {
       extend(any());
       // A finished sequence leaves in the middle of the step, with tokens that are still to come.
-      if (uniform(rng_, 0, 7) == 0 && sequences_.size() > 1) finish(any());
+      if (uniform(rng_, 0, 3) == 0 && sequences_.size() > 1) finish(any());
     }
     write();
   }
