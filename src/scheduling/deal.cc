@@ -29,37 +29,42 @@ struct PieceRuns {
 /// Cuts and costs of tiles; remembers the tile before, since most tiles are alike.
 class TileCutter {
  public:
-  TileCutter(const ScheduleInput& input, const PiecePolicy& policy)
-      : cost_(input.cost), policy_(policy) {}
+  explicit TileCutter(const PiecePolicy& policy) : policy_(policy) {}
 
   const PieceRuns& cut(const WorkItem& tile) {
-    if (tile.row_end - tile.row_begin == rows_ && tile.kv_end == keys_) return runs_;
-    rows_ = tile.row_end - tile.row_begin;
+    if (tile.row_end - tile.row_begin != rows_) {
+      rows_ = tile.row_end - tile.row_begin;
+      cost_ = policy_.rule.tile_cost(rows_);
+    } else if (tile.kv_end == keys_) {
+      return runs_;
+    }
     keys_ = tile.kv_end;
-    const KeyCut cut = policy_.cut(rows_, keys_);
-    const std::int64_t slot = cut.num_pieces > 1 ? cost_.slot_cost(rows_) : 0;
-    const auto cost = [&](std::int64_t tokens) { return cost_.item_cost(rows_, tokens) + slot; };
+    const KeyCut cut = policy_.cut(cost_, keys_);
     runs_.cut = cut;
     runs_.num_long = std::max<std::int64_t>(0, cut.num_long - 1);
     runs_.num_first = cut.num_pieces - 1 - runs_.num_long;
-    runs_.first_cost = cost(cut.base * cut.granule);
-    runs_.long_cost = cost((cut.base + 1) * cut.granule);
-    runs_.last_cost = cost(cut.size(cut.num_pieces - 1));
+    if (cut.num_pieces == 1) {
+      runs_.last_cost = cost_.whole(keys_);
+    } else {
+      runs_.first_cost = cost_.piece(cut.base * cut.granule);
+      runs_.long_cost = cost_.piece((cut.base + 1) * cut.granule);
+      runs_.last_cost = cost_.piece(cut.size(cut.num_pieces - 1));
+    }
     return runs_;
   }
 
  private:
-  const CostModel& cost_;
   const PiecePolicy& policy_;
   std::int64_t rows_ = -1;
   std::int64_t keys_ = -1;
+  TileCost cost_;
   PieceRuns runs_;
 };
 
 /// Calls visit(count, cost) for the runs of equal pieces of every tile, in plan order.
 template <typename Visit>
 void for_each_run(const ScheduleInput& input, const PiecePolicy& policy, Visit&& visit) {
-  TileCutter cutter(input, policy);
+  TileCutter cutter(policy);
   for_each_tile(input, [&](const WorkItem& tile) {
     const PieceRuns& runs = cutter.cut(tile);
     if (runs.num_first > 0) visit(runs.num_first, runs.first_cost);
@@ -246,7 +251,7 @@ void place_dealt(const ScheduleInput& input, const PiecePolicy& policy, const De
     return run_worker;
   };
 
-  TileCutter cutter(input, policy);
+  TileCutter cutter(policy);
   for_each_tile(input, [&](const WorkItem& tile) {
     const PieceRuns& runs = cutter.cut(tile);
     const KeyCut& cut = runs.cut;
@@ -258,19 +263,21 @@ void place_dealt(const ScheduleInput& input, const PiecePolicy& policy, const De
                                .slot_begin = plan.num_slots,
                                .num_splits = static_cast<std::int32_t>(cut.num_pieces)});
     }
+    WorkItem item = tile;
     for (std::int64_t i = 0; i < cut.num_pieces; ++i) {
-      const auto worker = static_cast<std::size_t>(next_worker(runs.cost(i)));
-      WorkItem& item = plan.items[static_cast<std::size_t>(deal.num_items[worker]++)];
-      item = tile;
-      item.kv_begin = static_cast<std::int32_t>(cut.begin(i));
       item.kv_end = static_cast<std::int32_t>(cut.end(i));
       if (cut.num_pieces > 1) item.slot_idx = plan.num_slots++;
+      const auto worker = static_cast<std::size_t>(next_worker(runs.cost(i)));
+      plan.items[static_cast<std::size_t>(deal.num_items[worker]++)] = item;
+      item.kv_begin = item.kv_end;
     }
   });
 }
 
 Status schedule_fixed_pieces(const ScheduleInput& input, WorkPlan& plan) {
-  PiecePolicy policy{.rule = {.cost = input.cost, .granule = input.kv_granule}};
+  PiecePolicy policy{.kind = PiecePolicy::Kind::kChunk,
+                     .limit = round_up(kInvariantChunk, input.kv_granule),
+                     .rule = {.cost = input.cost, .granule = input.kv_granule}};
   if (input.num_splits) {
     policy.kind = PiecePolicy::Kind::kCount;
     policy.limit = *input.num_splits;

@@ -21,7 +21,7 @@ inline constexpr std::int64_t kInvariantChunk = 512;
 /// Where a tile's keys are cut: a function of the tile's own rows and keys only.
 struct PiecePolicy {
   enum class Kind : std::uint8_t {
-    kChunk,   // every kInvariantChunk tokens
+    kChunk,   // every `limit` keys (a multiple of the granule)
     kCount,   // into `limit` even pieces, or as many as there are granules
     kCost,    // into even pieces worth while, as few as cost `limit` or less but for the split
     kFinest,  // into as many even pieces as are worth while
@@ -30,20 +30,19 @@ struct PiecePolicy {
   std::int64_t limit = 0;
   SplitRule rule;
 
-  constexpr KeyCut cut(std::int64_t rows, std::int64_t num_keys) const noexcept {
+  constexpr KeyCut cut(const TileCost& tile, std::int64_t num_keys) const noexcept {
     switch (kind) {
       case Kind::kChunk:
-        return chunk_cut(num_keys, rule.granule, round_up(kInvariantChunk, rule.granule));
+        return chunk_cut(num_keys, rule.granule, limit);
       case Kind::kCount:
         return even_cut(num_keys, rule.granule, limit);
       case Kind::kFinest:
-        return rule.finest(rule.tile_cost(rows), num_keys);
+        return rule.finest(tile, num_keys);
       case Kind::kCost:
         break;
     }
-    const TileCost cost = rule.tile_cost(rows);
-    const std::int64_t wanted = ceil_div(cost.whole(num_keys), limit);
-    const std::int64_t most = wanted > 1 ? rule.finest(cost, num_keys).num_pieces : 1;
+    const std::int64_t wanted = ceil_div(tile.whole(num_keys), limit);
+    const std::int64_t most = wanted > 1 ? rule.finest(tile, num_keys).num_pieces : 1;
     return even_cut(num_keys, rule.granule, std::min(wanted, most));
   }
 };

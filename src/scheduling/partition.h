@@ -25,7 +25,8 @@ struct RowCut {
   }
   /// End of the tile that begins at row_begin.
   constexpr std::int64_t row_end(std::int64_t row_begin) const noexcept {
-    return std::min(row_begin + rows_per_tile, (row_begin / span + 1) * span);
+    const std::int64_t span_end = row_begin < span ? span : (row_begin / span + 1) * span;
+    return std::min(row_begin + rows_per_tile, span_end);
   }
 };
 
@@ -60,8 +61,9 @@ struct KeyCut {
 /// num_pieces pieces (or as many as there are granules) that differ by a granule at most.
 constexpr KeyCut even_cut(std::int64_t num_keys, std::int64_t granule,
                           std::int64_t num_pieces) noexcept {
+  if (num_pieces == 1 || num_keys <= granule) return {num_keys, granule};
   const std::int64_t granules = ceil_div(num_keys, granule);
-  const std::int64_t n = std::max<std::int64_t>(1, std::min(num_pieces, granules));
+  const std::int64_t n = std::min(num_pieces, granules);
   return {num_keys, granule, n, granules / n, granules % n};
 }
 
@@ -69,8 +71,8 @@ constexpr KeyCut even_cut(std::int64_t num_keys, std::int64_t granule,
 /// [i * chunk, (i + 1) * chunk) whatever the length.
 constexpr KeyCut chunk_cut(std::int64_t num_keys, std::int64_t granule,
                            std::int64_t chunk) noexcept {
-  return {num_keys, granule, std::max<std::int64_t>(1, ceil_div(num_keys, chunk)), chunk / granule,
-          0};
+  if (num_keys <= chunk) return {num_keys, granule};
+  return {num_keys, granule, ceil_div(num_keys, chunk), chunk / granule, 0};
 }
 
 /// As many even pieces as possible that all have min_keys keys or more; one where there are fewer.

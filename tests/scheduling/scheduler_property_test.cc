@@ -256,7 +256,7 @@ TEST(ScheduleProperties, FixedPiecesAreDealtGreedily) {
   }
 }
 
-// Graham's bound for the greedy rule, against the true optimum.
+// Graham's bound for the greedy rule against the true optimum; sorting to levels adds two of them.
 TEST(ScheduleProperties, FewFixedPiecesAreWithinAThirdOfTheBestAssignment) {
   auto rng = make_rng();
   int num_compared = 0;
@@ -277,7 +277,7 @@ TEST(ScheduleProperties, FewFixedPiecesAreWithinAThirdOfTheBestAssignment) {
     const auto best = static_cast<double>(best_makespan(costs, input.num_workers));
     const double graham = 4.0 / 3.0 - 1.0 / (3.0 * input.num_workers);
     const auto sorting = static_cast<double>(*std::max_element(costs.begin(), costs.end())) / 1023;
-    ASSERT_LE(static_cast<double>(makespan(input, plan)), graham * best + sorting + 1)
+    ASSERT_LE(static_cast<double>(makespan(input, plan)), graham * best + 2 * sorting + 1)
         << c.describe();
   }
   EXPECT_GT(num_compared, 200);
