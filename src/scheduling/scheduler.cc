@@ -145,6 +145,11 @@ Status schedule_checked(const ScheduleInput& checked, WorkPlan& plan) {
   Result<CallSize> size = measure(checked);
   if (!size) return size.status();
   ScheduleInput input = checked;
+  // A slot has room for a tile's rows, so no more of them than a request can have.
+  const RowCut longest = row_cut(input, input.problem.s_q);
+  input.rows_per_tile =
+      static_cast<std::int32_t>(std::clamp<std::int64_t>(longest.span, 1, input.rows_per_tile));
+  plan.rows_per_tile = input.rows_per_tile;
   input.cost = bounded(input.cost, input.rows_per_tile, size.value());
   plan.combines.clear();
   plan.num_slots = 0;
@@ -167,7 +172,6 @@ Status schedule(const ScheduleInput& input, WorkPlan& plan) {
   if (status) {
     plan.problem = input.problem;
     plan.mode = input.mode;
-    plan.rows_per_tile = input.rows_per_tile;
     plan.kv_granule = input.kv_granule;
     try {
       status = schedule_checked(input, plan);

@@ -28,7 +28,8 @@ struct ScheduleInput {
 
 /// Divides the call's work among the workers: writes plan.{problem, mode, rows_per_tile,
 /// kv_granule, items, worker_begin, combines, num_slots, planner_scratch} and nothing else of it
-/// (device, kernel, lengths and workspace are the caller's). The same input gives the same plan.
+/// (device, kernel, lengths and workspace are the caller's). plan.rows_per_tile is the input's, or
+/// s_q * (h_q / h_kv) (top-k: h_q / h_kv) where that is less. The same input gives the same plan.
 /// The vectors' memory is reused: planning again for lengths that need no more of it allocates
 /// nothing. After an error those fields are empty. The spans may be vectors of `plan` itself.
 /// Guarantees, complexity and their proofs: docs/scheduling.md.

@@ -148,6 +148,20 @@ TEST(Schedule, TopKIgnoresLengthsAndKeepsQueryTokensApart) {
   EXPECT_EQ(tiles.at({1, 0, 40, 48}).pieces.back().kv_end, 2000);
 }
 
+TEST(Schedule, ATileHasNoMoreRowsThanARequest) {
+  ScheduleCase c = decode_case({1000}, 2, 16);
+  c.settings.problem.s_q = 3;
+  for (const auto& [rows_per_tile, expected] : {std::pair{32, 32}, {48, 48}, {128, 48}}) {
+    c.settings.rows_per_tile = rows_per_tile;
+    EXPECT_EQ(schedule_or_fail(c).rows_per_tile, expected);
+  }
+  c.settings.problem.sparsity = Sparsity::kTopK;
+  c.settings.problem.top_k = 100;
+  EXPECT_EQ(schedule_or_fail(c).rows_per_tile, 16);
+  c.settings.problem.s_q = 0;
+  EXPECT_EQ(schedule_or_fail(c).rows_per_tile, 16);
+}
+
 TEST(Schedule, NothingToDo) {
   ScheduleCase no_requests = decode_case({}, 3);
   EXPECT_EQ(schedule_or_fail(no_requests).worker_begin, (std::vector<std::int32_t>{0, 0, 0, 0}));
