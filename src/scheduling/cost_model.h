@@ -53,8 +53,5 @@ struct CostModel {
 /// The model for `problem` on one worker: the measured constants of the kernels of that kind and
 /// instruction set (the table in cost_model.cc), scaled to the problem's d_qk and d_v.
 CostModel cost_model(const AttentionProblem& problem, DeviceKind kind, CpuIsa isa);
-inline CostModel cost_model(const AttentionProblem& problem, const DeviceSpec& device) {
-  return cost_model(problem, device.kind, device.cpu_isa);
-}
 
 }  // namespace seesaw::scheduling
