@@ -28,7 +28,8 @@ void multiply(MatrixView x, MatrixView w, MutableMatrixView out);
 /// out [m, n] = x [m, k] * w [n, k]^T: a linear layer with w as checkpoints store it.
 void multiply_transposed(MatrixView x, MatrixView w, MutableMatrixView out);
 
-/// Threads for the products of the whole process; without effect where the BLAS has no such call.
+/// Threads for the large products of the whole process; small ones take one. Without effect where
+/// the BLAS has no such call.
 void set_product_threads(int num_threads);
 
 }  // namespace seesaw::model
