@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -216,7 +215,7 @@ ExitCode run(const BenchDecodeArgs& args) {
   const auto result = measure(args);
   if (!result) return fail(result.status());
   if (result.value().seconds.count == 0) {
-    fmt::print(stderr, "seesaw: interrupted\n");
+    write_remark("seesaw: interrupted\n");
     return interrupt_exit_code();
   }
   const Status written =

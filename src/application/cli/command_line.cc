@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/option_values.h"
+#include "cli/standard_output.h"
 #include "cli/usage_text.h"
 #include "seesaw/executor.h"
 #include "seesaw/types/attention_problem.h"
@@ -215,6 +216,11 @@ std::string explain_error(const CLI::App& app, const CLI::ParseError& error) {
   return fmt::format("{} (see {} --help)", what, path);
 }
 
+ExitCode print(const std::string& text) {
+  const Status written = write_output(text);
+  return written ? ExitCode::kOk : fail(written);
+}
+
 CommandArgs chosen_args(const CLI::App& app, Values& values) {
   const std::string name = named_commands(app).front()->get_name();
   if (name == "generate") return std::move(values.generate);
@@ -244,9 +250,10 @@ std::variant<CommandArgs, ExitCode> parse_command_line(int argc, const char* con
   try {
     app.parse(split_arguments(argc, argv));
     return chosen_args(app, values);
-  } catch (const CLI::Success& help_or_version) {
-    app.exit(help_or_version);
-    return ExitCode::kOk;
+  } catch (const CLI::CallForHelp&) {
+    return print(app.help());
+  } catch (const CLI::CallForVersion& version) {
+    return print(version.what() + std::string("\n"));
   } catch (const CLI::ParseError& error) {
     print_error(explain_error(app, error));
     return ExitCode::kBadInput;

@@ -2,8 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <string>
+
+#include "cli/standard_output.h"
 
 namespace seesaw::cli {
 
@@ -38,7 +39,7 @@ void print_error(std::string_view message) {
       line += c;
     }
   }
-  fmt::print(stderr, "seesaw: error: {}\n", line);
+  write_remark("seesaw: error: " + line + "\n");
 }
 
 ExitCode fail(const Status& status) {

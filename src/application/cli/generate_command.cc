@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -142,7 +141,7 @@ ExitCode run(const GenerateArgs& args) {
     if (!generation) return fail(generation.status());
     generations.push_back(std::move(generation).value());
   }
-  fmt::print(stderr, "\n{}", statistics_text(session.value(), generations));
+  write_remark(fmt::format("\n{}", statistics_text(session.value(), generations)));
   return interrupt_exit_code();
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <span>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "cli/input_ids.h"
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
+#include "cli/standard_output.h"
 #include "model/session.h"
 #include "report/npy_file.h"
 #include "report/progress.h"
@@ -64,13 +64,13 @@ ExitCode run(const LogitsArgs& args) {
   const auto is_complete = write_logits(session.value(), ids.value(), file.value());
   if (!is_complete) return fail(is_complete.status());
   if (!is_complete.value()) {
-    fmt::print(stderr, "seesaw: interrupted; {} was not written\n", args.output.string());
+    write_remark(fmt::format("seesaw: interrupted; {} was not written\n", args.output.string()));
     return interrupt_exit_code();
   }
   if (Status status = file.value().commit(); !status) return fail(status);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  fmt::print(stderr, "{}: float32 [{}, {}], in {}\n", args.output.string(), num_tokens,
-             config.value().vocab_size, report::seconds_text(seconds));
+  write_remark(fmt::format("{}: float32 [{}, {}], in {}\n", args.output.string(), num_tokens,
+                           config.value().vocab_size, report::seconds_text(seconds)));
   return ExitCode::kOk;
 }
 

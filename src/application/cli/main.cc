@@ -8,12 +8,14 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/interrupt.h"
+#include "cli/standard_output.h"
 #include "seesaw/types/status.h"
 
 namespace seesaw::cli {
 namespace {
 
 ExitCode run_program(int argc, const char* const* argv) {
+  reserve_standard_descriptors();
   const auto parsed = parse_command_line(argc, argv);
   if (const auto* exit_code = std::get_if<ExitCode>(&parsed)) return *exit_code;
   catch_interrupts();

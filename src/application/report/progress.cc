@@ -82,7 +82,7 @@ void Progress::draw(std::int64_t done) {
       total_ > 0 ? progress_line(label_, static_cast<double>(done) / static_cast<double>(total_),
                                  seconds, width)
                  : (label_ + " ...").substr(0, static_cast<std::size_t>(std::max(width, 0)));
-  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fputs(("\r\x1b[K" + line).c_str(), stderr);
   std::fflush(stderr);
 }
 

@@ -1,5 +1,6 @@
 """Values and files that make no sense: exit code 2, one line that names the culprit."""
 
+import edited_model
 import program
 
 BIG = str(10**30)
@@ -51,9 +52,13 @@ class BadInputTest(program.ProgramTest):
         self.refuse((*model, "--prompt", "x", "--prompt", "y" * 5000), "--prompt 2: has 5001")
 
     def test_prompt_that_fills_the_cache(self):
-        result = program.run("generate", "--model", program.MODEL, "--prompt", "x" * 4095)
+        model = edited_model.EditedModel(self.folder / "model")
+        model.edit_json("config.json", max_position_embeddings=70)  # more than a page
+        arguments = ("generate", "--model", model.folder, "--prompt")
+        result = program.run(*arguments, "x" * 69)
         self.assert_ok(result)
-        self.assertIn("cache_full", result.stderr.decode())
+        self.assertRegex(result.stderr.decode(), r" 70 .* 1 +- +cache_full\n")
+        self.refuse((*arguments, "x" * 70), "--prompt: has 71 tokens, must have at most 70")
 
     def test_model_folder(self):
         missing = self.folder / "missing"

@@ -3,7 +3,7 @@
 import json
 import struct
 
-import array_files
+import edited_model
 import program
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -13,39 +13,19 @@ INDEX = "model.safetensors.index.json"
 class BadModelTest(program.ProgramTest):
     def setUp(self):
         super().setUp()
-        for file in program.MODEL.iterdir():
-            (self.folder / file.name).symlink_to(file)
-
-    def replace(self, name, content):
-        (self.folder / name).unlink()
-        (self.folder / name).write_bytes(content)
-
-    def edit_json(self, name, **fields):
-        content = json.loads((program.MODEL / name).read_text())
-        for field, value in fields.items():
-            if value is ...:
-                del content[field]
-            else:
-                content[field] = value
-        self.replace(name, json.dumps(content).encode())
-
-    def edit_header(self, edit):
-        """Rewrites the header of the first shard."""
-        header, body = array_files.split_safetensors((program.MODEL / SHARDS[0]).read_bytes())
-        edit(header)
-        self.replace(SHARDS[0], array_files.join_safetensors(header, body))
+        self.model = edited_model.EditedModel(self.folder / "model")
 
     def refuse(self, *fragments):
         """Both commands refuse the model, and logits writes nothing."""
         self.assert_refused(
-            program.run("generate", "--model", self.folder, "--prompt", "x"), *fragments
+            program.run("generate", "--model", self.model.folder, "--prompt", "x"), *fragments
         )
         ids = self.write_json("ids.json", [256])
         output = self.folder / "out.npy"
         before = sorted(self.folder.iterdir())
         self.assert_refused(
             program.run(
-                *("logits", "--model", self.folder, "--input-ids", ids, "--output", output)
+                *("logits", "--model", self.model.folder, "--input-ids", ids, "--output", output)
             ),
             *fragments,
         )
@@ -54,43 +34,43 @@ class BadModelTest(program.ProgramTest):
     def test_the_untouched_model_runs(self):
         self.assert_ok(
             program.run(
-                *("generate", "--model", self.folder, "--prompt", "x", "--max-new-tokens", "1")
+                *("generate", "--model", self.model.folder, "--prompt", "x", "--max-new-tokens", "1")
             )
         )
 
     def test_missing_shard(self):
-        (self.folder / SHARDS[1]).unlink()
+        self.model.remove(SHARDS[1])
         self.refuse(SHARDS[1], "No such file")
 
     def test_missing_index(self):
-        (self.folder / INDEX).unlink()
+        self.model.remove(INDEX)
         self.refuse("model.safetensors")
 
     def test_index_that_leaves_the_folder(self):
         index = json.loads((program.MODEL / INDEX).read_text())
         name = next(iter(index["weight_map"]))
         index["weight_map"][name] = "../elsewhere.safetensors"
-        self.replace(INDEX, json.dumps(index).encode())
+        self.model.replace(INDEX, json.dumps(index).encode())
         self.refuse(INDEX, name)
 
     def test_truncated_shard(self):
-        self.replace(SHARDS[0], (program.MODEL / SHARDS[0]).read_bytes()[:-100])
+        self.model.replace(SHARDS[0], (program.MODEL / SHARDS[0]).read_bytes()[:-100])
         self.refuse(SHARDS[0])
 
     def test_empty_shard(self):
-        self.replace(SHARDS[0], b"")
+        self.model.replace(SHARDS[0], b"")
         self.refuse(SHARDS[0])
 
     def test_header_longer_than_the_file(self):
         data = (program.MODEL / SHARDS[0]).read_bytes()
         for length in (len(data) - 7, 2**31, 2**63, 2**64 - 1):
             with self.subTest(length=length):
-                self.replace(SHARDS[0], struct.pack("<Q", length) + data[8:])
+                self.model.replace(SHARDS[0], struct.pack("<Q", length) + data[8:])
                 self.refuse(SHARDS[0], "header")
 
     def test_header_that_is_no_json(self):
         text = b"{" * 64
-        self.replace(SHARDS[0], struct.pack("<Q", len(text)) + text)
+        self.model.replace(SHARDS[0], struct.pack("<Q", len(text)) + text)
         self.refuse(SHARDS[0])
 
     def test_tensors_that_overlap(self):
@@ -102,7 +82,7 @@ class BadModelTest(program.ProgramTest):
             size = header[second]["data_offsets"][1] - header[second]["data_offsets"][0]
             header[second]["data_offsets"] = [end - 2, end - 2 + size]
 
-        self.edit_header(edit)
+        self.model.edit_header(SHARDS[0], edit)
         self.refuse(SHARDS[0])
 
     def test_tensor_outside_the_file(self):
@@ -112,7 +92,7 @@ class BadModelTest(program.ProgramTest):
             begin, end = header[last]["data_offsets"]
             header[last]["data_offsets"] = [begin + 4096, end + 4096]
 
-        self.edit_header(edit)
+        self.model.edit_header(SHARDS[0], edit)
         self.refuse(SHARDS[0])
 
     def test_wrong_shape(self):
@@ -120,21 +100,21 @@ class BadModelTest(program.ProgramTest):
             rows, cols = header["model.embed_tokens.weight"]["shape"]
             header["model.embed_tokens.weight"]["shape"] = [rows * 2, cols // 2]
 
-        self.edit_header(edit)
+        self.model.edit_header(SHARDS[0], edit)
         self.refuse(SHARDS[0], "model.embed_tokens.weight", "[516, 160]", "[258, 320]")
 
     def test_wrong_dtype(self):
         def edit(header):
             header["model.embed_tokens.weight"]["dtype"] = "I16"
 
-        self.edit_header(edit)
+        self.model.edit_header(SHARDS[0], edit)
         self.refuse(SHARDS[0], "model.embed_tokens.weight", "I16")
 
     def test_missing_tensor(self):
         def edit(header):
             header["model.another.weight"] = header.pop("model.embed_tokens.weight")
 
-        self.edit_header(edit)
+        self.model.edit_header(SHARDS[0], edit)
         self.refuse("model.embed_tokens.weight")
 
     def test_config(self):
@@ -149,20 +129,20 @@ class BadModelTest(program.ProgramTest):
             ("n_group", 3),
         ):
             with self.subTest(field=field, value=value):
-                self.edit_json("config.json", **{field: value})
+                self.model.edit_json("config.json", **{field: value})
                 self.refuse("config.json: ", f"{field}: ")
 
     def test_config_that_contradicts_the_tensors(self):
-        self.edit_json("config.json", intermediate_size=448)
+        self.model.edit_json("config.json", intermediate_size=448)
         self.refuse("mlp", "[896, 320]", "[448, 320]")
 
     def test_config_that_is_no_json(self):
-        self.replace("config.json", b'{"model_type": "deepseek_v3",')
+        self.model.replace("config.json", b'{"model_type": "deepseek_v3",')
         self.refuse("config.json: is not JSON")
 
     def test_text_needs_tokens_that_are_bytes(self):
-        (self.folder / "tokenizer.json").write_text("{}")
-        result = program.run("generate", "--model", self.folder, "--prompt", "x")
+        (self.model.folder / "tokenizer.json").write_text("{}")
+        result = program.run("generate", "--model", self.model.folder, "--prompt", "x")
         self.assert_refused(result, "tokenizer.json: tokenizer files are not supported")
 
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 
 import program
@@ -129,8 +130,33 @@ class GenerateTest(program.ProgramTest):
         if not pathlib.Path("/dev/full").exists():
             self.skipTest("this system has no /dev/full")
         with open("/dev/full", "wb") as full:
-            result = generate("--max-new-tokens", "4", stdout=full)
-        self.assert_refused(result, "standard output: No space left on device")
+            for arguments in (
+                ("generate", "--model", program.MODEL, "--prompt", "x"),
+                ("info",),
+                ("--help",),
+                ("--version",),
+            ):
+                with self.subTest(arguments=arguments):
+                    result = program.run(*arguments, stdout=full)
+                    self.assert_refused(result, "standard output: No space left on device")
+
+    def test_standard_output_that_is_closed(self):
+        result = program.run("info", preexec_fn=lambda: os.close(1))
+        self.assert_refused(result, "standard output: Bad file descriptor")
+
+    def test_messages_that_cannot_be_written_change_nothing(self):
+        command = f"exec {shlex.quote(program.PROGRAM)} \"$@\" "
+        for redirection in ("2>&-", "2>/dev/full"):
+            for arguments, exit_code in (
+                (("generate", "--model", program.MODEL, "--prompt", PROMPT), program.OK),
+                (("generate", "--model", "missing", "--prompt", PROMPT), program.BAD_INPUT),
+                (("info", "--fly"), program.BAD_INPUT),
+            ):
+                with self.subTest(redirection=redirection, arguments=arguments):
+                    script = ["bash", "-c", command + redirection, "seesaw", *arguments]
+                    result = subprocess.run(script, capture_output=True, check=False)
+                    self.assertEqual(exit_code, result.returncode)
+                    self.assertEqual(COMPLETION + b"\n" if exit_code == program.OK else b"", result.stdout)
 
     def test_closed_output_ends_the_program(self):
         process = program.start(

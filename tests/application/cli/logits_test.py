@@ -81,6 +81,14 @@ class LogitsTest(program.ProgramTest):
         self.assert_ok(result)
         self.assertEqual((3, 258), array_files.read_npy(self.folder / "out.npy")[0])
 
+    def test_closed_descriptors_do_not_reach_the_file(self):
+        ids = program.GOLDEN["short"]["input_ids"]
+        self.assert_ok(self.compute(ids))
+        expected = (self.folder / "out.npy").read_bytes()
+        result = self.compute(ids, preexec_fn=lambda: os.closerange(0, 3))
+        self.assertEqual(program.OK, result.returncode)
+        self.assertEqual(expected, (self.folder / "out.npy").read_bytes())
+
     def test_file_mode_obeys_the_umask(self):
         self.assert_ok(self.compute([256], umask=0o027))
         self.assertEqual(0o640, os.stat(self.folder / "out.npy").st_mode & 0o777)

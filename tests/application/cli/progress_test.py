@@ -64,7 +64,7 @@ class ProgressTest(program.ProgramTest):
         return result.stdout, screen
 
     def logits_arguments(self):
-        ids = self.write_json("ids.json", [256] + [97] * 1500)
+        ids = self.write_json("ids.json", [256] + [97] * 599)
         return (
             *("logits", "--model", program.MODEL, "--input-ids", ids),
             *("--output", self.folder / "out.npy"),
@@ -86,19 +86,20 @@ class ProgressTest(program.ProgramTest):
             self.assertRegex(bar, r"^computing logits \[#*\.*\] +\d+ %  [\d.]+ (ns|us|ms|s)$")
         shares = [int(re.search(r"(\d+) %", bar).group(1)) for bar in bars]
         self.assertEqual(sorted(shares), shares)
-        self.assertIn("float32 [1501, 258]", rest)
+        self.assertIn("float32 [600, 258]", rest)
         self.assertNotIn("%", rest)
 
     def test_bars_fit_a_narrow_terminal(self):
         for columns in (5, 30, 45):
             with self.subTest(columns=columns):
-                _, screen = self.run_in_terminal(*self.logits_arguments(), columns=columns)
+                arguments = ("bench", "decode", "--heads", "2", "--repetitions", "9")
+                _, screen = self.run_in_terminal(*arguments, columns=columns)
                 frames, _ = self.frames(screen)
                 self.assertLess(max(map(len, frames)), columns)
 
     def test_generation_wipes_its_bar_before_the_text(self):
         text, screen = self.run_in_terminal(
-            *("generate", "--model", program.MODEL, "--prompt", "x" * 1200),
+            *("generate", "--model", program.MODEL, "--prompt", "x" * 520),
             *("--max-new-tokens", "3"),
         )
         frames, rest = self.frames(screen)
@@ -107,7 +108,9 @@ class ProgressTest(program.ProgramTest):
         self.assertNotIn(b"\x1b", text)
 
     def test_bench(self):
-        text, screen = self.run_in_terminal("bench", "decode", "--repetitions", "20", "--json")
+        text, screen = self.run_in_terminal(
+            *("bench", "decode", "--heads", "8", "--repetitions", "20", "--json")
+        )
         frames, rest = self.frames(screen)
         self.assertTrue(any(frame.startswith("measuring [") for frame in frames), frames)
         self.assertEqual("", rest)
@@ -116,7 +119,7 @@ class ProgressTest(program.ProgramTest):
     def test_no_bars_without_a_terminal(self):
         for arguments in (
             self.logits_arguments(),
-            ("bench", "decode", "--repetitions", "5"),
+            ("bench", "decode", "--heads", "2", "--repetitions", "5"),
             ("generate", "--model", program.MODEL, "--prompt", "x", "--max-new-tokens", "2"),
         ):
             result = program.run(*arguments)
@@ -126,7 +129,8 @@ class ProgressTest(program.ProgramTest):
                 self.assertNotIn(b"\x1b", output)
 
     def test_no_bars_on_a_dumb_terminal(self):
-        _, screen = self.run_in_terminal(*self.logits_arguments(), term="dumb")
+        arguments = ("bench", "decode", "--heads", "2", "--repetitions", "9")
+        _, screen = self.run_in_terminal(*arguments, term="dumb")
         self.assertNotIn("\x1b", screen)
         self.assertNotIn("%", screen)
 
