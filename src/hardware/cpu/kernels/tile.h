@@ -48,7 +48,7 @@ struct Tile {
   using Float = typename Vec::Float;
   using Operand = typename Arith::Operand;
   static constexpr int kLanes = Vec::kLanes;
-  static constexpr int kMaxRows = 128;
+  static constexpr int kMaxRows = 64;
   static constexpr int kBlockTokens = Arith::kBlockTokens;
   static constexpr int kParts = Arith::kParts;
   static constexpr int kDimsPerStep = Arith::kDimsPerWord * kParts;
@@ -60,6 +60,7 @@ struct Tile {
   struct Scratch {
     std::uint32_t* q;  // [groups, num_steps, kParts, kLanes / kParts rows, kParts words]
     float* s;          // [kBlockTokens, kLanes]
+    float* most;       // [kLanes]: largest score of each row in the block, before scaling
     std::uint32_t* p;  // [groups, kBlockTokens / kTokensPerStep, kLanes] words of Arith
     float* o;          // [kMaxRows, o_stride]
     float* m;          // [kMaxRows]
@@ -81,6 +82,7 @@ struct Tile {
     Scratch x{};
     x.q = reinterpret_cast<std::uint32_t*>(take(steps * kParts * kMaxRows * 4));
     x.s = reinterpret_cast<float*>(take(std::size_t{kBlockTokens} * kLanes * 4));
+    x.most = reinterpret_cast<float*>(take(kLanes * 4));
     x.p = reinterpret_cast<std::uint32_t*>(
         take(std::size_t{kBlockTokens} / kTokensPerStep * kMaxRows * 4));
     x.o = reinterpret_cast<float*>(take(static_cast<std::size_t>(o_stride(d_v)) * kMaxRows * 4));
@@ -119,7 +121,7 @@ struct Tile {
       accumulate_values(task, block, x, is_first, next_keys);
     }
     for (int row = 0; row < task.num_rows; ++row) {
-      Arith::restore_order(x.o + row * o_stride(task.d_v), o_stride(task.d_v));
+      Arith::restore_order(x.o + row * o_stride(task.d_v), o_columns(task.d_v));
     }
     return {.o = x.o, .o_stride = o_stride(task.d_v), .m_log2 = x.m, .l = x.l};
   }
@@ -147,11 +149,14 @@ struct Tile {
   }
 
   static constexpr int num_steps(int d_qk) { return (d_qk + kDimsPerStep - 1) / kDimsPerStep; }
-  static constexpr int o_stride(int d_v) { return round_up(d_v, Arith::kDimChunk); }
+  /// Columns of o that are computed.
+  static constexpr int o_columns(int d_v) { return round_up(d_v, Arith::kDimChunk); }
+  /// Rows of 512 columns would lie 2 KiB apart and meet in four sets of the L1.
+  static constexpr int o_stride(int d_v) { return o_columns(d_v) + 32; }
   /// A copied key: whole vectors of V, whole steps of K, and off the 4 KiB strides that collide in
   /// the caches.
   static constexpr int row_bytes(int d_qk, int d_v) {
-    const int dims = larger(round_up(d_qk, kDimsPerStep), o_stride(d_v));
+    const int dims = larger(round_up(d_qk, kDimsPerStep), o_columns(d_v));
     const int bytes = round_up(dims * Arith::kElementBytes, 64);
     return bytes % 1024 == 0 ? bytes + 64 : bytes;
   }
@@ -193,21 +198,22 @@ struct Tile {
   static void score_group(const TileTask& task, const KeyBlock& block, const Scratch& x, int group,
                           Prefetcher& next_keys) {
     constexpr int kQuads = Arith::kScoreQuads;
+    Vec::store(x.most, Vec::broadcast(-__builtin_inff()));
     const int steps = num_steps(task.d_qk);
     const std::uint32_t* q = x.q + static_cast<std::ptrdiff_t>(group) * steps * kParts * kLanes;
     for (int quad = 0; quad < block.num_quads; quad += kQuads) {
       with_constant<kQuads>(smaller(kQuads, block.num_quads - quad),
                             [&](auto n) SEESAW_INLINE_LAMBDA {
                               scores<n>(block.quads + quad, block.token_stride, q, steps,
-                                        x.s + quad * 4 * kLanes, next_keys);
+                                        x.s + quad * 4 * kLanes, x.most, next_keys);
                             });
     }
   }
 
-  /// s[token][row] = q . k for kQuads * 4 tokens and a group of rows.
+  /// s[token][row] = q . k for kQuads * 4 tokens and a group of rows; raises most[row] to them.
   template <int kQuads>
   SEESAW_NO_INLINE static void scores(const std::byte* const* quads, std::ptrdiff_t stride,
-                                      const std::uint32_t* q, int steps, float* s,
+                                      const std::uint32_t* q, int steps, float* s, float* most,
                                       Prefetcher& next_keys) {
     Float acc[kQuads * 4][kParts];
     unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
@@ -247,32 +253,45 @@ struct Tile {
     }
     multiply(steps - step);
 
-    unroll<kQuads * 4>(
-        [&](auto t) SEESAW_INLINE_LAMBDA { Vec::store(s + t * kLanes, Arith::add_parts(acc[t])); });
+    Float largest = Vec::load(most);
+    unroll<kQuads * 4>([&](auto t) SEESAW_INLINE_LAMBDA {
+      const Float score = Arith::add_parts(acc[t]);
+      Vec::store(s + t * kLanes, score);
+      largest = Vec::max(score, largest);
+    });
+    Vec::store(most, largest);
   }
 
   /// Online softmax of one lane group: s -> p, and (m, l, alpha) of its rows.
   SEESAW_NO_INLINE static void update_softmax(const TileTask& task, const KeyBlock& block,
                                               const Scratch& x, int group) {
     float* const s = x.s;
-    const int num_tokens = block.num_tokens;
     const Float m_old = Vec::load(x.m + group * kLanes);
-    const Float m_new =
-        Vec::max(mask_and_scale(task, block, x.limit + group * kLanes, group, s), m_old);
+    // Scores as they are, unless some do not count (then they are masked, and scaled on the way) or
+    // a scale below zero turns the largest into the smallest.
+    const bool is_plain =
+        block.num_tokens % 4 == 0 && task.scale_log2 > 0 && !needs_mask(task, block, group);
+    const Float factor = Vec::broadcast(is_plain ? task.scale_log2 : 1.0f);
+    const Float largest = is_plain
+                              ? Vec::mul(Vec::load(x.most), factor)
+                              : mask_and_scale(task, block, x.limit + group * kLanes, group, s);
+    const Float m_new = Vec::max(largest, m_old);
     // A row that has seen no key yet: exp2(-inf - 0) = 0 where exp2(-inf - -inf) would be NaN.
     const Float m_finite = Vec::zero_if_minus_infinity(m_new);
 
     constexpr int kTokens = kTokensPerStep;
     std::uint32_t* p = x.p + static_cast<std::ptrdiff_t>(group) * (kBlockTokens / kTokens) * kLanes;
     // Tokens that pad the last quad weigh nothing.
-    for (int t = num_tokens; t < block.num_quads * 4; ++t) {
+    for (int t = block.num_tokens; t < block.num_quads * 4; ++t) {
       Vec::store(s + t * kLanes, Vec::broadcast(-__builtin_inff()));
     }
+    const Float minus_m = Vec::sub(Vec::zero(), m_finite);
     Float l = Vec::zero();
     for (int t = 0; t < block.num_quads * 4; t += kTokens) {
       Float weight[kTokens];
       unroll<kTokens>([&](auto i) SEESAW_INLINE_LAMBDA {
-        weight[i] = exp2_of_nonpositive<Vec>(Vec::sub(Vec::load(s + (t + i) * kLanes), m_finite));
+        weight[i] =
+            exp2_of_nonpositive<Vec>(Vec::fma(Vec::load(s + (t + i) * kLanes), factor, minus_m));
       });
       l = Vec::add(l, Arith::store_weights(p, weight));
       p += kLanes;
@@ -321,7 +340,7 @@ struct Tile {
   /// O = O * alpha + P^T V for the whole block. A column chunk of V stays in L1 for all rows.
   static void accumulate_values(const TileTask& task, const KeyBlock& block, const Scratch& x,
                                 bool is_first, Prefetcher& next_keys) {
-    const int num_vecs = o_stride(task.d_v) / kLanes;
+    const int num_vecs = o_columns(task.d_v) / kLanes;
     const int num_slabs = (task.num_rows + Arith::kValueRows - 1) / Arith::kValueRows;
     for (int vec = 0; vec < num_vecs; vec += Arith::kValueVecs) {
       for (int slab = 0; slab < num_slabs; ++slab) {
