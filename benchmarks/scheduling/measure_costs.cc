@@ -99,24 +99,24 @@ std::string measure(CpuIsa isa) {
   };
   const double token_16 = token(16), token_64 = token(64);
   const Line per_token = through(token_16, token_64);
-  // 64 requests of one key, so that the launch itself does not count.
-  const auto item = [&](std::int64_t h_q, double one_token) {
-    return (bench.decode_ps(64, h_q, 1) - bench.decode_ps(1, h_q, 1)) / 63 - one_token;
+  // A row's queries are packed and its output is written: 64 requests of one key, so that the
+  // launch itself does not count.
+  const auto item = [&](std::int64_t h_q) {
+    return (bench.decode_ps(64, h_q, 1) - bench.decode_ps(1, h_q, 1)) / 63;
   };
-  const double item_16 = item(16, token_16), item_64 = item(64, token_64);
-  const Line per_item = through(item_16, item_64);
-  // 1 to 16 splits add 15 items, 16 slots and a merge of 16. A slot's row is written once and read
-  // once, each d_v numbers: half of the cost a row each.
-  const auto split = [&](std::int64_t h_q, double one_item) {
-    return (bench.decode_ps(1, h_q, 4096, 16) - bench.decode_ps(1, h_q, 4096, 1) - 15 * one_item) /
-           16;
+  const double item_row = through(item(16), item(64)).slope - per_token.slope;
+  // Sixteen splits add fifteen items, each with a first block that nothing has prefetched, and
+  // partial results: written once and read once, half of a row's cost each.
+  const auto split = [&](std::int64_t h_q) {
+    return (bench.decode_ps(1, h_q, 4096, 16) - bench.decode_ps(1, h_q, 4096, 1)) / 15;
   };
-  const Line per_split = through(split(16, item_16), split(64, item_64));
+  const Line per_split = through(split(16), split(64));
+  const double partial_row = std::max(0.0, per_split.slope - item_row);
   return fmt::format(
       "{:12} item_fixed {:9.0f}  item_row {:7.0f}  token {:7.0f}  token_row {:6.0f}  "
-      "slot_row {:6.0f}  combine_fixed {:7.0f}  combine_split_row {:6.0f}",
-      to_string(isa), per_item.intercept, per_item.slope, per_token.intercept, per_token.slope,
-      per_split.slope / 2, per_split.intercept * 16, per_split.slope / 2);
+      "slot_row {:6.0f}  combine_split_row {:6.0f}",
+      to_string(isa), per_split.intercept, item_row, per_token.intercept, per_token.slope,
+      partial_row / 2, partial_row / 2);
 }
 
 }  // namespace

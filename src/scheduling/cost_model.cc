@@ -9,23 +9,24 @@ namespace {
 constexpr std::int64_t kMeasuredDQk = 576;
 constexpr std::int64_t kMeasuredDV = 512;
 
-// Picoseconds on one worker, PROVISIONAL until measured with the attention benchmark on the machine
-// a backend is tuned on. Each number is one slope, found with one worker, page_size 64, cold cache:
-//   token, token_row        time against s_k (4,096 and 16,384), for h_q = 16 and h_q = 128: the
-//                           line through the two slopes over h_q is token + token_row * h_q
-//   item_fixed, item_row    time against b at s_k = 1, for h_q = 16 and 128; the line through the
-//                           two slopes, less one token
-//   slot_row + item_*       time of the items against num_splits (1 .. 16, forced) at s_k = 4,096
-//   combine_fixed,          time of the merge alone against num_splits (2 .. 16), for h_q = 16 and
-//   combine_split_row       128: intercept and slope a row
+// Picoseconds on one worker, as benchmarks/scheduling/measure_costs.cc measures them (one core of an
+// AMD EPYC, Zen 5, 2.6 GHz base; page_size 64, cold cache; rounded from two runs that agreed within
+// a quarter where a constant matters):
+//   token, token_row    time against s_k, for h_q = 16 and 64: the line through the two slopes
+//   item_row            time against b at s_k = 1, for h_q = 16 and 64, less that of the token
+//   item_fixed          time of one more split, of which there are 16 at s_k = 4,096: its first
+//                       block of keys comes from memory with nothing to hide behind
+//   slot_row,           what a split costs a row beyond item_row: written once and read once, half
+//   combine_split_row   each. Too little to measure in some kernels, then that of the others
 // row_step is not measured: it is the kernel's number of rows in a vector or in a matrix product.
 // clang-format off
 //                                    item_fixed  item_row   token  token_row  slot_row  combine_  combine_   row_
 //                                                                                          fixed split_row   step
-constexpr CostModel kCpuAvx512Bf16 = {  1'500'000,  150'000, 21'700,    10'090,  100'000,  300'000,  120'000,   16};
-constexpr CostModel kCpuAvx512     = {  1'500'000,  200'000, 30'000,    20'200,  100'000,  300'000,  120'000,   16};
-constexpr CostModel kCpuAvx2       = {  1'500'000,  250'000, 40'000,    40'400,  120'000,  300'000,  140'000,    8};
-constexpr CostModel kCpuGeneric    = {  1'500'000,  400'000, 80'000,   300'000,  200'000,  300'000,  250'000,    1};
+constexpr CostModel kCpuAvx512Bf16 = {  5'000'000,  150'000,  5'500,     4'650,   30'000,  300'000,   30'000,   16};
+constexpr CostModel kCpuAvx512     = {  6'000'000,  185'000, 25'500,     9'000,   30'000,  300'000,   30'000,   16};
+constexpr CostModel kCpuAvx2       = {  7'000'000,  335'000, 31'000,    19'500,   30'000,  300'000,   30'000,    8};
+constexpr CostModel kCpuGeneric    = {  7'000'000, 1'070'000, 176'000,  58'400,   30'000,  300'000,   30'000,    4};
+// Not measured yet, for there is no kernel:
 // A streaming multiprocessor, whose copies and products overlap.
 constexpr CostModel kCudaSm        = {  2'500'000,    5'000, 45'000,       160,    6'000,  500'000,    1'500,   64};
 // clang-format on
