@@ -13,8 +13,8 @@
 namespace seesaw {
 
 enum class DataCheck : std::uint8_t {
-  kTrust,   // block_table, indices and lengths are taken as they are
-  kVerify,  // each is checked before it is used; the first bad entry is reported, none is read
+  kTrust,   // the plan, block_table, indices and lengths are taken as they are
+  kVerify,  // each is checked before it is used; the first bad entry is reported, none is followed
 };
 
 /// Arguments that decode and prefill share. An optional view that is not given has rank 0.
@@ -54,8 +54,8 @@ struct PrefillArgs {
 
 /// softmax(scale * Q K^T) V for plan.problem, lengths as planned. Synchronous on the CPU; nothing
 /// is allocated. A query that sees no key gets out = 0 and lse = +infinity (max_logits
-/// -infinity). b = 0 or s_q = 0 is a no-op. Accuracy: see docs/mla.md, "Error bounds".
-/// Errors: kInvalidArgument (a view that does not fit plan.problem), kWorkspaceTooSmall,
+/// -infinity). b = 0 or s_q = 0 is a no-op (of views that fit). Accuracy: see docs/mla.md, "Error
+/// bounds". Errors: kInvalidArgument (a view that does not fit plan.problem), kWorkspaceTooSmall,
 /// kCorruptData (with DataCheck::kVerify), kUnsupported (the plan's kernel cannot run here).
 SEESAW_API Status decode(const WorkPlan& plan, const DecodeArgs& args, Executor& executor,
                          DataCheck check = DataCheck::kTrust);

@@ -24,7 +24,8 @@ struct PlanOptions {
 /// plain data and may be kept and reused while problem and lengths stay.
 ///   kv_lengths  int32 [b]: keys of each request, >= 0 (kTopK: ignored, may be empty)
 ///   q_lengths   int32 [b]: query tokens of each request, 0 .. s_q; prefill only, else empty
-/// Time is O(b + num_workers); 4,096 requests take well under a millisecond.
+/// Time is O(tiles + num_workers log s_k), and in batch-invariant mode O(pieces log num_workers):
+/// docs/scheduling.md has figures for 4,096 requests.
 /// Errors: kInvalidArgument (shape or length, with the actual and the expected value),
 /// kUnsupported (no kernel here serves the problem: the message lists each one's reason).
 SEESAW_API Result<WorkPlan> plan(const AttentionProblem& problem, const DeviceSpec& device,

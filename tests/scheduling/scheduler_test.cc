@@ -71,7 +71,7 @@ TEST(Schedule, AGiantAmongThousandsIsSplitAndTheOthersAreNot) {
   lengths[1234] = 1'000'000;
   const WorkPlan plan = schedule_or_fail(decode_case(lengths, 16));
   EXPECT_LE(plan.combines.size(), 2u);
-  EXPECT_GE(plan.num_slots, 14);
+  EXPECT_GT(plan.num_slots, 8);  // over most of the 16 workers, whatever the others cost
   for (const CombineItem& combine : plan.combines) EXPECT_EQ(combine.request_idx, 1234);
 }
 

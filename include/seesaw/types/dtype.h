@@ -7,17 +7,29 @@
 
 namespace seesaw {
 
-enum class DType : std::uint8_t { kFloat32, kBFloat16, kFloat16, kFloat8E4M3, kInt32, kInt64, kUInt8 };
+enum class DType : std::uint8_t {
+  kFloat32,
+  kBFloat16,
+  kFloat16,
+  kFloat8E4M3,
+  kInt32,
+  kInt64,
+  kUInt8
+};
 
 constexpr std::size_t size_bytes(DType dtype) noexcept {
   switch (dtype) {
     case DType::kFloat32:
-    case DType::kInt32: return 4;
+    case DType::kInt32:
+      return 4;
     case DType::kBFloat16:
-    case DType::kFloat16: return 2;
-    case DType::kInt64: return 8;
+    case DType::kFloat16:
+      return 2;
+    case DType::kInt64:
+      return 8;
     case DType::kFloat8E4M3:
-    case DType::kUInt8: return 1;
+    case DType::kUInt8:
+      return 1;
   }
   return 0;
 }
@@ -25,13 +37,20 @@ constexpr std::size_t size_bytes(DType dtype) noexcept {
 /// The field's name of a type, e.g. "bfloat16".
 constexpr const char* to_string(DType dtype) noexcept {
   switch (dtype) {
-    case DType::kFloat32: return "float32";
-    case DType::kBFloat16: return "bfloat16";
-    case DType::kFloat16: return "float16";
-    case DType::kFloat8E4M3: return "float8_e4m3";
-    case DType::kInt32: return "int32";
-    case DType::kInt64: return "int64";
-    case DType::kUInt8: return "uint8";
+    case DType::kFloat32:
+      return "float32";
+    case DType::kBFloat16:
+      return "bfloat16";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kFloat8E4M3:
+      return "float8_e4m3";
+    case DType::kInt32:
+      return "int32";
+    case DType::kInt64:
+      return "int64";
+    case DType::kUInt8:
+      return "uint8";
   }
   return "unknown";
 }
@@ -82,7 +101,8 @@ struct Float16 {
       bits = static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
     } else {  // subnormal: adding 0.5 lets float32 arithmetic round at bit 2^-24
       const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-      bits = static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
+      bits =
+          static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u));
     }
   }
   explicit constexpr operator float() const noexcept {

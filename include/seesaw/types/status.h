@@ -63,8 +63,11 @@ inline void throw_if_error(const Status& status) {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : content_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
-  Result(Status status) : content_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : content_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  /// An ok status without a value is a bug of who made it, and told as one.
+  Result(Status status)  // NOLINT(google-explicit-constructor)
+      : content_(status.is_ok() ? Status(StatusCode::kInternal, "ok, but without a value")
+                                : std::move(status)) {}
 
   bool is_ok() const noexcept { return std::holds_alternative<T>(content_); }
   explicit operator bool() const noexcept { return is_ok(); }

@@ -20,9 +20,12 @@ enum class ScheduleMode : std::uint8_t {
 
 constexpr const char* to_string(ScheduleMode mode) noexcept {
   switch (mode) {
-    case ScheduleMode::kThroughput: return "throughput";
-    case ScheduleMode::kLatency: return "latency";
-    case ScheduleMode::kBatchInvariant: return "batch_invariant";
+    case ScheduleMode::kThroughput:
+      return "throughput";
+    case ScheduleMode::kLatency:
+      return "latency";
+    case ScheduleMode::kBatchInvariant:
+      return "batch_invariant";
   }
   return "unknown";
 }
@@ -32,11 +35,11 @@ constexpr const char* to_string(ScheduleMode mode) noexcept {
 struct WorkItem {
   std::int32_t request_idx = 0;
   std::int32_t kv_head_idx = 0;
-  std::int32_t row_begin = 0;   // rows [row_begin, row_end)
+  std::int32_t row_begin = 0;  // rows [row_begin, row_end)
   std::int32_t row_end = 0;
-  std::int32_t kv_begin = 0;    // keys [kv_begin, kv_end): tokens (dense) or index columns (top-k)
+  std::int32_t kv_begin = 0;  // keys [kv_begin, kv_end): tokens (dense) or index columns (top-k)
   std::int32_t kv_end = 0;
-  std::int32_t slot_idx = -1;   // row of partial results in the workspace; -1: writes the output
+  std::int32_t slot_idx = -1;  // row of partial results in the workspace; -1: writes the output
 };
 
 /// Partial results of one tile to merge: slots [slot_begin, slot_begin + num_splits).
@@ -53,16 +56,16 @@ struct WorkPlan {
   AttentionProblem problem;
   DeviceSpec device;
   ScheduleMode mode = ScheduleMode::kThroughput;
-  std::string kernel_name;              // as listed by the registry
-  CpuIsa cpu_isa = CpuIsa::kGeneric;    // CPU: instruction set of that kernel, <= device.cpu_isa
-  std::vector<std::string> reasons;     // why this kernel, and what was passed over for what cause
+  std::string kernel_name;            // as listed by the registry
+  CpuIsa cpu_isa = CpuIsa::kGeneric;  // CPU: instruction set of that kernel, <= device.cpu_isa
+  std::vector<std::string> reasons;   // why this kernel, and what was passed over for what cause
 
-  std::int32_t rows_per_tile = 0;       // most rows of an item
-  std::int32_t kv_granule = 0;          // tokens; split points are multiples of it
-  std::vector<WorkItem> items;          // grouped by worker, in the order each works through them
+  std::int32_t rows_per_tile = 0;  // most rows of an item
+  std::int32_t kv_granule = 0;     // tokens; split points are multiples of it
+  std::vector<WorkItem> items;     // grouped by worker, in the order each works through them
   std::vector<std::int32_t> worker_begin;  // [num_workers + 1]: items of a worker
   std::vector<CombineItem> combines;
-  std::int32_t num_slots = 0;           // partial results of split tiles
+  std::int32_t num_slots = 0;  // partial results of split tiles
 
   std::vector<std::int32_t> kv_lengths;  // [b]: the lengths planned for
   std::vector<std::int32_t> q_lengths;   // [b], prefill only

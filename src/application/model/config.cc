@@ -179,6 +179,10 @@ void read_rope(JsonFields& top, Config& config) {
   rope.theta = fields.number("rope_theta", kTheta, rope.theta);
   require(fields, "partial_rotary_factor", 1.0);
   const char* type_name = fields.has("rope_type") ? "rope_type" : "type";
+  // A scaling of no known kind would run as another model without a word.
+  if (!fields.has(type_name) && fields.has("factor")) {
+    fields.refuse(StatusCode::kCorruptData, "rope_type", "there beside a factor");
+  }
   const std::string type = fields.text(type_name, "default");
   if (fields.status() && type == "yarn") {
     read_yarn(fields, rope);

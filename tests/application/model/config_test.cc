@@ -179,6 +179,8 @@ const std::vector<BadValue> kBadValues = {
     {"ThetaOne", true, R"({"rope_theta":1.0})", "rope_theta", "is 1.0, must be a number"},
     {"OtherRope", true, R"({"rope_scaling":{"type":"linear","factor":2}})", "rope_scaling.type",
      "is \"linear\"", kUnsupported},
+    {"ScalingOfNoType", true, R"({"rope_parameters":{"rope_typ":"yarn","factor":4}})",
+     "rope_parameters.rope_type", "there beside a factor"},
     {"RopeTypeNumber", true, R"({"rope_parameters":{"rope_type":1}})", "rope_parameters.rope_type",
      "is 1, must be a string"},
     {"RopeNotAnObject", true, R"({"rope_scaling":"yarn"})", "rope_scaling",

@@ -98,8 +98,8 @@ struct FloatArith {
     int i = 0;
     for (; i + Vec::kLanes <= d; i += Vec::kLanes) Vec::store(out + i, widen(in + i));
     if (i == d) return;
-    std::uint16_t tail[Vec::kLanes] = {};
-    float widened[Vec::kLanes];
+    alignas(64) std::uint16_t tail[Vec::kLanes] = {};
+    alignas(64) float widened[Vec::kLanes];
     __builtin_memcpy(tail, in + i, static_cast<std::size_t>(d - i) * 2);
     Vec::store(widened, widen(tail));
     __builtin_memcpy(out + i, widened, static_cast<std::size_t>(d - i) * 4);
