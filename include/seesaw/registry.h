@@ -22,9 +22,9 @@ struct KernelFormats {
 struct KernelInfo {
   std::string name;  // as in WorkPlan::kernel_name, e.g. "cpu_avx512_bf16"
   DeviceKind device = DeviceKind::kCpu;
-  CpuIsa cpu_isa = CpuIsa::kGeneric;    // what the kernel needs of a CPU
-  bool is_supported = false;            // this machine and this build can run it
-  std::vector<KernelFormats> formats;   // asked of the kernel's own predicate, not kept by hand
+  CpuIsa cpu_isa = CpuIsa::kGeneric;   // what the kernel needs of a CPU
+  bool is_supported = false;           // this machine and this build can run it
+  std::vector<KernelFormats> formats;  // asked of the kernel's own predicate, not kept by hand
 };
 
 /// All kernels in order of preference, those included that this machine cannot run.

@@ -9,9 +9,9 @@ namespace {
 constexpr std::int64_t kMeasuredDQk = 576;
 constexpr std::int64_t kMeasuredDV = 512;
 
-// Picoseconds on one worker, as benchmarks/scheduling/measure_costs.cc measures them (one core of an
-// AMD EPYC, Zen 5, 2.6 GHz base; page_size 64, cold cache; rounded from two runs that agreed within
-// a quarter where a constant matters):
+// Picoseconds on one worker, as benchmarks/scheduling/measure_costs.cc measures them (one core of
+// an AMD EPYC, Zen 5, 2.6 GHz base; page_size 64, cold cache; rounded from two runs that agreed
+// within a quarter where a constant matters):
 //   token, token_row    time against s_k, for h_q = 16 and 64: the line through the two slopes
 //   item_row            time against b at s_k = 1, for h_q = 16 and 64, less that of the token
 //   item_fixed          time of one more split, of which there are 16 at s_k = 4,096: its first

@@ -8,10 +8,10 @@
 
 namespace seesaw {
 
-/// Whether a plan could have come from plan(): items, slots and offsets within what the problem, the
-/// lengths and the workspace allow, and as many query rows written as there are.
-/// For plans that were kept, copied or edited as the plain data that they are. Time is O(items).
-/// Errors: kInvalidArgument, naming the field.
+/// Whether a plan could have come from plan(): items, slots and offsets within what the problem,
+/// the lengths and the workspace allow, and as many query rows written as there are. For plans that
+/// were kept, copied or edited as the plain data that they are. Time is O(items). Errors:
+/// kInvalidArgument, naming the field.
 Status verify_plan(const WorkPlan& plan);
 
 /// Reads block_table for the pages that the planned lengths use, or indices and top_k_lengths; of

@@ -14,13 +14,13 @@ namespace seesaw::cpu {
 /// decode and prefill in one form. Query token i of request r stands at
 /// q + q_offset(r) + i * q_token_stride; out, lse and max_logits likewise. All strides in elements.
 struct AttentionArgs {
-  ConstTensorView q;           // data and dtype; shape unused
+  ConstTensorView q;                  // data and dtype; shape unused
   std::int64_t q_request_stride = 0;  // decode; prefill uses q_starts
   std::int64_t q_token_stride = 0;
   std::int64_t q_head_stride = 0;
-  ConstTensorView kv_cache;    // [num_pages, page_size, h_kv, d_qk]
-  ConstTensorView block_table;   // dense
-  ConstTensorView indices;       // kTopK; index row of a query token: request/token strides below
+  ConstTensorView kv_cache;     // [num_pages, page_size, h_kv, d_qk]
+  ConstTensorView block_table;  // dense
+  ConstTensorView indices;      // kTopK; index row of a query token: request/token strides below
   std::int64_t indices_request_stride = 0;
   std::int64_t indices_token_stride = 0;
   ConstTensorView top_k_lengths;
