@@ -306,29 +306,22 @@ struct Tile {
   SEESAW_INLINE static Float mask_and_scale(const TileTask& task, const KeyBlock& block,
                                             float* limits, int group, float* s) {
     const Float scale = Vec::broadcast(task.scale_log2);
-    Float most[2] = {Vec::broadcast(-__builtin_inff()), Vec::broadcast(-__builtin_inff())};
-    if (!needs_mask(task, block, group)) {
-      for (int t = 0; t < block.num_tokens; ++t) {
-        const Float score = Vec::mul(Vec::load(s + t * kLanes), scale);
-        Vec::store(s + t * kLanes, score);
-        most[t & 1] = Vec::max(score, most[t & 1]);
-      }
-      return Vec::max(most[0], most[1]);
-    }
     for (int lane = 0; lane < kLanes; ++lane) {
       const int row = task.row_begin + group * kLanes + lane;
-      const std::int64_t limit = task.first_limit + row / task.group_size - block.kv_begin;
+      const std::int64_t limit =
+          task.is_causal ? task.first_limit + row / task.group_size - block.kv_begin : kBlockTokens;
       limits[lane] =
           static_cast<float>(larger<std::int64_t>(0, smaller<std::int64_t>(limit, kBlockTokens)));
     }
     const Float limit = Vec::load(limits);
+    Float most = Vec::broadcast(-__builtin_inff());
     for (int t = 0; t < block.num_tokens; ++t) {
       const Float score =
           Vec::keep_below(Vec::mul(Vec::load(s + t * kLanes), scale), static_cast<float>(t), limit);
       Vec::store(s + t * kLanes, score);
-      most[0] = Vec::max(score, most[0]);
+      most = Vec::max(score, most);
     }
-    return most[0];
+    return most;
   }
 
   SEESAW_INLINE static bool needs_mask(const TileTask& task, const KeyBlock& block, int group) {
