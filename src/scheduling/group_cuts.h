@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "scheduling/workspace.h"
 #include "seesaw/types/attention_problem.h"
 #include "seesaw/types/group_plan.h"
 #include "seesaw/types/status.h"
@@ -98,38 +99,44 @@ constexpr std::int32_t num_spread_pieces(const CutRule& rule, std::int32_t block
   return n < most ? (n < 1 ? 1 : n) : (most < 1 ? 1 : most);
 }
 
-/// What a sequence costs, in blocks; at least 1 but in kSpread, for a sequence without keys is
-/// written too.
+/// What a sequence costs, in blocks: never nothing, for a sequence without keys is written too.
 constexpr std::int64_t sequence_cost(const CutRule& rule, std::int32_t blocks) noexcept {
-  if (rule.kind == CutRule::Kind::kSpread) return blocks;
   const std::int64_t starts =
       rule.kind == CutRule::Kind::kPieces ? num_fixed_pieces(rule, blocks) : 1;
   return (blocks < 1 ? 1 : blocks) + starts * rule.sequence_overhead;
 }
 
-/// kSpread: the largest piece that needs no more than num_groups pieces lies in [least, most].
-struct LargestPieceBounds {
+/// kSpread: sizes to try for the largest piece, [least, most], the first that needs no more than
+/// num_groups pieces is taken. A smaller one than `least` cannot be; with a larger one than `most`
+/// even shares end sooner, and the row is cut as in kFlow.
+struct LargestPiece {
   std::int32_t least = 1;
   std::int32_t most = 1;
 
-  constexpr LargestPieceBounds(std::int64_t total_blocks, const GroupShape& shape) noexcept {
-    const std::int64_t spare = shape.num_groups - shape.num_sequences();
-    least = at_least_one((total_blocks + shape.num_groups - 1) / shape.num_groups);
-    most = at_least_one((total_blocks + spare - 1) / spare);
-  }
-
- private:
-  static constexpr std::int32_t at_least_one(std::int64_t n) noexcept {
-    return static_cast<std::int32_t>(n < 1 ? 1 : n);
+  constexpr LargestPiece(const CutRule& rule, const GroupShape& shape,
+                         std::int64_t total_cost) noexcept {
+    const std::int64_t blocks = total_cost - shape.num_sequences() * (rule.sequence_overhead + 1);
+    least = static_cast<std::int32_t>(std::max<std::int64_t>(1, blocks / shape.num_groups));
+    const std::int64_t share = (total_cost + shape.num_groups - 1) / shape.num_groups;
+    most =
+        static_cast<std::int32_t>(share) + 1;  // a split of kFlow costs a block more than it says
   }
 };
 
+/// num_spread_pieces of the sequence from the prefix sums of sequence_cost.
+constexpr std::int32_t num_spread_pieces_at(const CutRule& rule, const std::int64_t* cost_sums,
+                                            std::int32_t sequence_idx,
+                                            std::int32_t largest) noexcept {
+  const std::int64_t cost = cost_sums[sequence_idx + 1] - cost_sums[sequence_idx];
+  return num_spread_pieces(rule, static_cast<std::int32_t>(cost - rule.sequence_overhead), largest);
+}
+
 /// Cuts and groups, each on its own.
 struct Cutter {
-  CutRule rule;
+  CutRule rule;  // kFlow where kSpread found no size for its largest piece
   SequenceRow row;
   /// [size of the row + 1]. kFlow, kPieces: sequence_cost of the sequences before;
-  /// kSpread: num_spread_pieces of the sequences before.
+  /// kSpread: their num_spread_pieces.
   const std::int64_t* sums = nullptr;
   EvenShares shares;  // kFlow, kPieces: of sums[size of the row], for num_groups
 
@@ -251,13 +258,5 @@ Status cut_groups(std::span<const std::int32_t> kv_lengths, GroupPlan& plan,
 /// slots follow in the order of keys but need not be neighbours. For explain() and for tests.
 /// Throws std::bad_alloc; one item a piece and rank, so long for a large batch in kPieces.
 void list_items(const GroupPlan& groups, std::span<const std::int32_t> kv_lengths, WorkPlan& plan);
-
-/// Fills groups.{cuts, first_ranges, kv_lengths, scratch}_offset and plan.{slots_offset,
-/// slot_stride, scratch_offset, workspace_bytes}, from plan.problem.d_v and groups.shape: slots,
-/// cuts, first_ranges, kv_lengths, then the planner's prefix sums, int64 [num_sequences + 1] (at
-/// least 64 bytes, free for others once the planner has run). Each starts at a multiple of 64
-/// bytes. num_slots of the plan and what else it has stay as they are.
-/// Errors: kUnsupported (the sum does not fit).
-Status lay_out_group_workspace(GroupPlan& groups, WorkPlan& plan);
 
 }  // namespace seesaw::scheduling

@@ -31,7 +31,11 @@ class CheckedSize {
     return *this;
   }
   std::size_t value() const noexcept { return value_; }
-  bool overflowed() const noexcept { return overflowed_; }
+  /// A pointer difference within the workspace must be representable as well.
+  bool fits() const noexcept {
+    return !overflowed_ &&
+           value_ <= static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+  }
 
  private:
   std::size_t value_ = 0;
@@ -58,9 +62,7 @@ Status lay_out_workspace(WorkPlan& plan, std::size_t scratch_bytes_per_worker) {
   const std::size_t scratch_offset = end.value();
   CheckedSize scratches = scratch;
   end.add(scratches.multiply(static_cast<std::size_t>(plan.num_workers())));
-  // A pointer difference within the workspace must be representable as well.
-  if (end.overflowed() ||
-      end.value() > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max())) {
+  if (!end.fits()) {
     return {StatusCode::kUnsupported,
             fmt::format("workspace_bytes: {} slots of {} rows of d_v = {} and {} workers with {} "
                         "bytes of scratch each, must be at most {}",
@@ -72,6 +74,43 @@ Status lay_out_workspace(WorkPlan& plan, std::size_t scratch_bytes_per_worker) {
   plan.q_starts_offset = q_starts_offset;
   plan.scratch_offset = scratch_offset;
   plan.scratch_stride = scratch.value();
+  plan.workspace_bytes = end.value();
+  return Status::ok();
+}
+
+Status lay_out_group_workspace(GroupPlan& groups, WorkPlan& plan) {
+  const GroupShape& shape = groups.shape;
+  CheckedSize slot(static_cast<std::size_t>(plan.problem.d_v));
+  slot.add(2).multiply(static_cast<std::size_t>(shape.rows_per_tile)).multiply(sizeof(float));
+  slot.align();
+  CheckedSize end = slot;
+  end.multiply(static_cast<std::size_t>(shape.num_slots()));
+  const auto append = [&end](std::int64_t count, std::size_t size) {
+    const std::size_t offset = end.value();
+    CheckedSize bytes(static_cast<std::size_t>(count));
+    end.add(bytes.multiply(size).align());
+    return offset;
+  };
+  const std::size_t cuts_offset = append(std::int64_t{shape.num_ranges} + 1, sizeof(Cut));
+  const std::size_t first_ranges_offset =
+      append(std::int64_t{shape.num_groups} + 1, sizeof(std::int32_t));
+  const std::size_t kv_lengths_offset = append(shape.batch, sizeof(std::int32_t));
+  const std::size_t scratch_offset = append(shape.num_sequences() + 1, sizeof(std::int64_t));
+  if (!end.fits()) {
+    return {StatusCode::kUnsupported,
+            fmt::format("workspace_bytes: {} slots of {} rows of d_v = {}, must be at most {}",
+                        shape.num_slots(), shape.rows_per_tile, plan.problem.d_v,
+                        std::numeric_limits<std::ptrdiff_t>::max())};
+  }
+  groups.cuts_offset = cuts_offset;
+  groups.first_ranges_offset = first_ranges_offset;
+  groups.kv_lengths_offset = kv_lengths_offset;
+  groups.scratch_offset = scratch_offset;
+  plan.slots_offset = 0;
+  plan.slot_stride = slot.value();
+  plan.q_starts_offset = cuts_offset;
+  plan.scratch_offset = scratch_offset;
+  plan.scratch_stride = 0;
   plan.workspace_bytes = end.value();
   return Status::ok();
 }
