@@ -9,9 +9,10 @@ namespace {
 
 constexpr double kRoundoff = 0x1p-24;         // u, of float32
 constexpr double kSmallestNormal = 0x1p-126;  // what flushing a subnormal can lose
-constexpr double kDeviations = 8;             // lambda: 2 exp(-lambda^2 / 2) = 2.6e-14
+constexpr double kLn2 = std::numbers::ln2;
+constexpr double kDeviations = 8;  // lambda: 2 exp(-lambda^2 / 2) = 2.6e-14
 // Beyond it a weight is below 2^-126 of the largest and may be flushed: bounded absolutely.
-constexpr double kLargestRange = 126 * std::numbers::ln2 + 1;
+constexpr double kLargestRange = 126 * kLn2 + 1;
 
 /// gamma_n: relative error after n roundings.
 double gamma(double n) { return n * kRoundoff / (1 - n * kRoundoff); }
@@ -25,51 +26,79 @@ double sum_error(double num_roundings, ErrorModel model) {
   return model == ErrorModel::kWorstCase ? worst : std::min(worst, random_gamma(num_roundings));
 }
 
+/// Relative error, against the sum of absolute terms, of num_terms products added by a tensor core.
+double steps_error(double num_terms, const KernelArithmetic& arithmetic) {
+  const double error =
+      std::ceil(num_terms / static_cast<double>(arithmetic.terms_per_step)) * arithmetic.step_error;
+  return error / (1 - error);
+}
+
+bool has_tensor_cores(const KernelArithmetic& arithmetic) { return arithmetic.terms_per_step > 1; }
+
 /// Bounds of one row that sees keys; the symbols are those of docs/mla.md. Errors of the logarithm
 /// of a weight are absolute, so that e^h is the factor by which the weight may be wrong.
 struct RowBound {
-  double score = 0;         // of a scaled score, natural units
-  double shared_log = 0;    // h_s: part of h that may be the same of all keys
-  double random_dot = 0;    // standard bound of the independent part of a score; probabilistic only
-  double random_p = 0;      // the same of the rounding of P
-  double any_log = 0;       // h: of the logarithm of any one weight, all causes
-  double accumulation = 0;  // g: relative, of l, and of o against the sum of absolute terms
-  double weight_norm = 0;   // W2
+  double score = 0;       // of a scaled score, natural units
+  double shared_log = 0;  // h_s: part of h that may be the same of all keys
+  double rounded_p = 0;   // of rounding P; part of shared_log in the worst case
+  double random_dot = 0;  // standard bound of the independent part of a score; probabilistic only
+  double random_p = 0;    // the same of the rounding of P
+  double any_log = 0;     // h: of the logarithm of any one weight, all causes
+  double flushed_p = 0;   // absolute, of all normalized weights together: P below its normal range
+  double accumulation = 0;    // g: relative, of l
+  double o_accumulation = 0;  // g_o: of o against the sum of absolute terms
+  double weight_norm = 0;     // W2
   double lse = 0;
   double sink_factor = 0;  // relative, of f
+  double division = 0;     // relative, of the last operations
   double flushed = 0;      // absolute, of each output element
 };
 
-/// Roundings of weights' logarithms: from scores, from s - m, from 2^x, from rounding P.
-void bound_weights(const RowSensitivity& row, double d_qk, const KernelArithmetic& arithmetic,
-                   ErrorModel model, double num_rescales, RowBound& bound) {
+/// Error of a scaled score; `scaling` of it is no rounding inside the dot product.
+void bound_score(const RowSensitivity& row, double d_qk, const KernelArithmetic& arithmetic,
+                 ErrorModel model, RowBound& bound) {
   const double flushed_products = d_qk * kSmallestNormal * (1 + 2 * row.max_abs_input);
-  const double exponent = kRoundoff * std::min(row.logit_range, kLargestRange) +
-                          (1 + num_rescales) * std::log1p(arithmetic.exp2_error);
-  const double rounded_p = -std::log1p(-arithmetic.weight_roundoff);
-  if (model == ErrorModel::kWorstCase) {
-    bound.score = row.max_abs_product_sum * gamma(d_qk + 3) + flushed_products;
-    bound.shared_log = bound.any_log = bound.score + exponent + rounded_p;
-    return;
-  }
   const double scaling = row.max_abs_product_sum * gamma(3) + flushed_products;
   // Partial sums lie about the straight line to the whole as a random walk does.
-  const double walk = std::numbers::sqrt2 * std::hypot(row.max_product_norm, row.max_abs_logit);
-  bound.random_dot = std::min(walk, row.max_abs_product_sum) * std::sqrt(d_qk) * kRoundoff;
-  bound.random_p = rounded_p;
-  bound.score = scaling + kDeviations * bound.random_dot;
-  bound.shared_log = scaling + exponent;
-  bound.any_log = bound.score + exponent + rounded_p;
+  const double walk =
+      std::min(std::numbers::sqrt2 * std::hypot(row.max_product_norm, row.max_abs_logit),
+               row.max_abs_product_sum);
+  if (has_tensor_cores(arithmetic)) {  // truncation is one-sided: nothing cancels
+    const double sums = model == ErrorModel::kWorstCase ? row.max_abs_product_sum : walk;
+    bound.score = scaling + sums * steps_error(d_qk, arithmetic) * (1 + gamma(3));
+    bound.shared_log = bound.score;
+  } else if (model == ErrorModel::kWorstCase) {
+    bound.score = row.max_abs_product_sum * gamma(d_qk + 3) + flushed_products;
+    bound.shared_log = bound.score;
+  } else {
+    bound.random_dot = walk * std::sqrt(d_qk) * kRoundoff;
+    bound.score = scaling + kDeviations * bound.random_dot;
+    bound.shared_log = scaling;
+  }
+}
+
+/// Roundings of weights' logarithms: from scores, from s - m, from 2^x, from rounding P.
+void bound_weights(const RowSensitivity& row, const KernelArithmetic& arithmetic, ErrorModel model,
+                   double num_rescales, RowBound& bound) {
+  // m that lags makes s - m rise by the lag and m's own way to the end as much longer.
+  const double way = std::min(row.logit_range, kLargestRange) + 2 * arithmetic.max_lag * kLn2;
+  const double exponent = kRoundoff * way + (1 + num_rescales) * std::log1p(arithmetic.exp2_error);
+  bound.rounded_p = -std::log1p(-arithmetic.weight_roundoff);
+  bound.any_log = bound.score + exponent + bound.rounded_p;
+  bound.shared_log += exponent;
+  if (model == ErrorModel::kProbabilistic) bound.random_p = bound.rounded_p;
 }
 
 void bound_lse(const RowSensitivity& row, double lse, double max_logit,
                const KernelArithmetic& arithmetic, RowBound& bound) {
   // The rounding of P is not taken as independent here: scores close together round alike, which
   // moves the sum of their weights though not the average.
+  const double rounded_p =
+      arithmetic.sums_rounded_weights ? bound.rounded_p + bound.flushed_p : 0.0;
   const double weights =
-      bound.shared_log + bound.random_p + kDeviations * bound.random_dot * row.weight_norm;
+      bound.shared_log + rounded_p + kDeviations * bound.random_dot * row.weight_norm;
   const double logarithm =
-      arithmetic.log2_error * (std::numbers::ln2 + std::max(0.0, lse - max_logit));
+      arithmetic.log2_error * (kLn2 * (1 + arithmetic.max_lag) + std::max(0.0, lse - max_logit));
   const double flushed = static_cast<double>(row.num_keys) * kSmallestNormal;
   const double before_rounding = weights - std::log1p(-bound.accumulation) + logarithm + flushed;
   bound.lse = before_rounding + gamma(3) * (std::abs(lse) + before_rounding);
@@ -98,8 +127,23 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
 
   RowBound bound;
   bound.weight_norm = row.weight_norm;
-  bound_weights(row, d_qk, arithmetic, model, num_rescales, bound);
+  bound_score(row, d_qk, arithmetic, model, bound);
+  bound_weights(row, arithmetic, model, num_rescales, bound);
   bound.accumulation = sum_error(num_keys + 1 + 2 * num_rescales, model);
+  bound.o_accumulation = bound.accumulation;
+  if (has_tensor_cores(arithmetic)) {  // each split ends with a step that is not full
+    const auto terms_per_step = static_cast<double>(arithmetic.terms_per_step);
+    const double steps = steps_error(num_keys + num_splits * terms_per_step, arithmetic);
+    bound.o_accumulation = steps + (1 + steps) * sum_error(1 + 2 * num_rescales, model);
+  }
+  // A state's l is at least 1, or its m would not be a score: of the whole row it is exp(lse -
+  // max).
+  const double num_flushed = model == ErrorModel::kWorstCase
+                                 ? num_keys
+                                 : std::min(num_keys, kDeviations * std::sqrt(num_keys));
+  bound.flushed_p = num_flushed * arithmetic.weight_flushed *
+                    std::exp(reference.max_logits[r] - reference.lse[r] + bound.any_log);
+  bound.division = gamma(3) + arithmetic.division_error * (1 + gamma(3));
   bound_lse(row, reference.lse[r], reference.max_logits[r], arithmetic, bound);
   bound_sink_factor(row, reference.lse[r], arithmetic, bound);
   bound.flushed = 4 * (num_keys + num_rescales) * kSmallestNormal * (1 + row.max_abs_input);
@@ -108,21 +152,27 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
 
 /// Of element i (of all rows' outputs), before it is rounded to the output's type.
 double bound_element(const ReferenceOutputs& reference, std::size_t i, const RowBound& bound,
-                     ErrorModel model) {
+                     double max_abs_input, const KernelArithmetic& arithmetic, ErrorModel model) {
   const double grown = std::exp(bound.any_log);  // of weights, and of the inverse of their sum
   const double random_log = kDeviations * std::hypot(bound.random_dot, bound.random_p);
-  const double weights = std::expm1(bound.shared_log) * grown * reference.deviation[i] +
-                         random_log * grown * grown * reference.deviation_norm[i];
+  const double shared_log =
+      bound.shared_log + (model == ErrorModel::kWorstCase ? bound.rounded_p : 0.0);
   const double out = std::abs(reference.out[i]);
+  double weights = std::expm1(shared_log) * grown * reference.deviation[i] +
+                   random_log * grown * grown * reference.deviation_norm[i] +
+                   bound.flushed_p * grown * (max_abs_input + out);
+  // o of rounded weights over l of unrounded ones: off by the mean of their roundings.
+  if (!arithmetic.sums_rounded_weights) weights += arithmetic.weight_roundoff * (out + weights);
   double partial_sums = reference.abs_sum[i];
   if (model == ErrorModel::kProbabilistic) {  // as in a dot product
     const double walk = reference.deviation_norm[i] + out * bound.weight_norm;
     partial_sums = std::min(partial_sums, std::numbers::sqrt2 * std::hypot(walk, out));
   }
-  const double sums = bound.accumulation / (1 - bound.accumulation) *
-                      (grown * grown * partial_sums + out + weights);
+  const double sums =
+      (bound.o_accumulation * grown * grown * partial_sums + bound.accumulation * (out + weights)) /
+      (1 - bound.accumulation);
   const double unscaled = weights + sums;
-  const double factor = bound.sink_factor + gamma(4) * (1 + bound.sink_factor);
+  const double factor = bound.sink_factor + bound.division * (1 + bound.sink_factor);
   return unscaled + factor * (out + unscaled) + bound.flushed;
 }
 
@@ -139,6 +189,19 @@ double unit_roundoff(DType dtype) noexcept {
     default:
       return 0;
   }
+}
+
+KernelArithmetic tensor_core_arithmetic(DType dtype, int sm_arch) noexcept {
+  KernelArithmetic arithmetic;
+  arithmetic.weight_roundoff = unit_roundoff(dtype);
+  if (dtype == DType::kFloat16) arithmetic.weight_flushed = 0x1p-25;
+  // Addends are cut below the 25th bit (Ampere, Ada: 24th) after the leading one of the largest,
+  // and the sum below the 23rd after its own.
+  arithmetic.terms_per_step = sm_arch >= 90 ? 16 : 8;
+  const double cut = sm_arch >= 90 ? 0x1p-25 : 0x1p-24;
+  arithmetic.step_error = static_cast<double>(arithmetic.terms_per_step) * cut + 0x1p-23;
+  arithmetic.division_error = 0x1p-22;
+  return arithmetic;
 }
 
 ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProblem& problem,
@@ -167,7 +230,8 @@ ErrorBounds error_bounds(const ReferenceOutputs& reference, const AttentionProbl
       lower(bounds.lse[r], bound.lse);
       lower(bounds.max_logits[r], bound.score + gamma(2) * std::abs(reference.max_logits[r]));
       for (std::size_t i = r * d_v; i < (r + 1) * d_v; ++i) {
-        const double error = bound_element(reference, i, bound, each);
+        const double error =
+            bound_element(reference, i, bound, reference.rows[r].max_abs_input, arithmetic, each);
         const double rounding = out_roundoff * (std::abs(reference.out[i]) + error);
         lower(bounds.out[i], error + rounding + out_flushed);
       }

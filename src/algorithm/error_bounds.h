@@ -13,15 +13,28 @@ namespace seesaw::algorithm {
 /// float32, 2^-8 for bfloat16, 2^-11 for float16.
 double unit_roundoff(DType dtype) noexcept;
 
-/// The arithmetic of a kernel, as far as its error depends on it. Products and sums are float32
-/// with at most one rounding a term, in any order (FMA chains and vdpbf16ps pairs alike; subnormals
-/// may be flushed); m, l and o are float32 in the manner of online_softmax.h.
+/// The arithmetic of a kernel, as far as its error depends on it. m, l and o are float32 in the
+/// manner of online_softmax.h; subnormals may be flushed.
 struct KernelArithmetic {
-  /// Unit roundoff of the type that weights P are rounded to for P V; the row sum l is then of the
-  /// rounded weights. 0: they stay float32.
+  /// Unit roundoff of the type that weights P are rounded to for P V. 0: they stay float32.
   double weight_roundoff = 0;
+  /// Absolute error of rounding a weight below that type's normal range.
+  double weight_flushed = 0;
+  /// The row sum l is of the weights as rounded for P V; false: as they were before.
+  bool sums_rounded_weights = true;
+  /// By how much m may lag behind the largest score, in log2 units: weights reach 2^max_lag.
+  double max_lag = 0;
+
+  /// Products that one operation of a dot product adds to its accumulator, and the error of that
+  /// operation relative to the largest of accumulator, products and result. One product and one
+  /// rounding to nearest: any order of FMA chains, or of vdpbf16ps pairs, in float32. More than
+  /// one: a tensor core, whose errors are taken as one-sided, because it truncates.
+  std::int64_t terms_per_step = 1;
+  double step_error = 0x1p-24;
+
   double exp2_error = 0x1p-22;       // largest relative error of 2^x: 2 ulp
   double log2_error = 0x1p-22;       // error of log2 l is at most this times (1 + log2 l)
+  double division_error = 0x1p-24;   // relative, of 1 / l
   std::int64_t keys_per_block = 64;  // m is raised at most once in so many keys
   std::int64_t num_splits = 1;       // partial states merged at the end
 };
@@ -30,6 +43,10 @@ struct KernelArithmetic {
 inline constexpr KernelArithmetic kFloat32Arithmetic{};
 /// bfloat16 dot products accumulated in float32; P rounded to bfloat16.
 inline constexpr KernelArithmetic kBFloat16DotArithmetic{.weight_roundoff = 0x1p-8};
+
+/// Tensor cores of the named generation with P rounded to `dtype` (bfloat16 or float16),
+/// approximate 2^x, log2 and 1 / l of the special-function units. docs/mla.md, "Tensor cores".
+KernelArithmetic tensor_core_arithmetic(DType dtype, int sm_arch) noexcept;
 
 enum class ErrorModel : std::uint8_t {
   kWorstCase,  // holds for every input

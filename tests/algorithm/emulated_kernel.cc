@@ -14,7 +14,51 @@ using FloatRow = std::vector<float>;
 
 float flush(float x) { return std::abs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x; }
 
-float dot(const FloatRow& a, const FloatRow& b, DotOrder order) {
+/// Cut towards zero to a multiple of 2^exponent.
+double cut(double x, int exponent) {
+  return std::ldexp(std::trunc(std::ldexp(x, -exponent)), exponent);
+}
+
+/// One operation of a tensor core: sum + Sum products. All addends are cut below fraction_bits
+/// after the leading bit of the largest (a product's exponent being the sum of its factors'), added
+/// exactly, and the result is cut to float32.
+class TensorStep {
+ public:
+  TensorStep(float sum, int fraction_bits) : fraction_bits_(fraction_bits) {
+    addends_.push_back(sum);
+    if (sum != 0) exponent_ = std::ilogb(sum);
+  }
+  void add(float a, float b) {
+    addends_.push_back(double{a} * b);
+    if (a != 0 && b != 0) exponent_ = std::max(exponent_, std::ilogb(a) + std::ilogb(b));
+  }
+  float result() const {
+    if (exponent_ == kNone) return 0;
+    double sum = 0;
+    for (double addend : addends_) sum += cut(addend, exponent_ - fraction_bits_);
+    return sum == 0 ? 0.0f : static_cast<float>(cut(sum, std::ilogb(sum) - 23));
+  }
+
+ private:
+  static constexpr int kNone = -10000;
+  int fraction_bits_;
+  int exponent_ = kNone;
+  std::vector<double> addends_;
+};
+
+int fraction_bits(std::int64_t terms_per_step) { return terms_per_step >= 16 ? 25 : 24; }
+
+float dot(const FloatRow& a, const FloatRow& b, DotOrder order, std::int64_t terms_per_step) {
+  if (order == DotOrder::kSteps) {
+    float sum = 0;
+    for (std::size_t i = 0; i < a.size();) {
+      TensorStep step(sum, fraction_bits(terms_per_step));
+      for (std::int64_t term = 0; term < terms_per_step && i < a.size(); ++term, ++i)
+        step.add(a[i], b[i]);
+      sum = step.result();
+    }
+    return sum;
+  }
   if (order == DotOrder::kSequential) {
     float sum = 0;
     for (std::size_t i = 0; i < a.size(); ++i) sum = std::fma(a[i], b[i], sum);
@@ -64,26 +108,53 @@ class RowEmulator {
  private:
   void absorb_block(const FloatRow& q, const std::vector<FloatRow>& keys, std::size_t begin,
                     std::size_t end, Partial& partial) {
+    const algorithm::KernelArithmetic& arithmetic = emulation_.arithmetic;
     FloatRow scores;
     for (std::size_t j = begin; j < end; ++j)
-      scores.push_back(dot(q, keys[j], emulation_.order) * scale_);
+      scores.push_back(dot(q, keys[j], emulation_.order, arithmetic.terms_per_step) * scale_);
     const float old_l = partial.state.l;
     const float block_max = *std::max_element(scores.begin(), scores.end());
-    const float factor = algorithm::raise_max(partial.state, block_max) * noise();
+    const bool is_near = block_max <= partial.state.m_log2 + static_cast<float>(arithmetic.max_lag);
+    const float factor = is_near ? 1.0f : algorithm::raise_max(partial.state, block_max) * noise();
     partial.state.l = old_l * (emulation_.fault == Fault::kUnscaledSum ? 1.0f : factor);
     for (float& x : partial.o) x *= factor;
 
     float block_sum = 0;
+    FloatRow weights;
     for (std::size_t j = begin; j < end; ++j) {
       const float exact = algorithm::weight(partial.state, scores[j - begin]) * noise();
-      const bool rounds = emulation_.arithmetic.weight_roundoff > 0;
-      const float weight = rounds ? float(BFloat16(exact)) : exact;
-      block_sum += emulation_.fault == Fault::kUnroundedSum ? exact : weight;
-      const std::size_t shift = emulation_.fault == Fault::kShiftedValue ? 1 : 0;
-      for (std::size_t d = 0; d < d_v_; ++d)
-        partial.o[d] = std::fma(weight, keys[j][d + shift], partial.o[d]);
+      weights.push_back(rounded(exact));
+      const bool sums_rounded =
+          arithmetic.sums_rounded_weights && emulation_.fault != Fault::kUnroundedSum;
+      block_sum += sums_rounded ? weights.back() : exact;
     }
+    add_values(weights, keys, begin, partial.o);
     partial.state.l += block_sum;
+  }
+
+  float rounded(float weight) const {
+    const double roundoff = emulation_.arithmetic.weight_roundoff;
+    if (roundoff == 0) return weight;
+    return roundoff < 0x1p-8 ? float(Float16(weight)) : float(BFloat16(weight));
+  }
+
+  void add_values(const FloatRow& weights, const std::vector<FloatRow>& keys, std::size_t begin,
+                  FloatRow& o) const {
+    const std::size_t shift = emulation_.fault == Fault::kShiftedValue ? 1 : 0;
+    const std::int64_t terms_per_step = emulation_.arithmetic.terms_per_step;
+    for (std::size_t d = 0; d < d_v_; ++d) {
+      if (emulation_.order != DotOrder::kSteps) {
+        for (std::size_t j = 0; j < weights.size(); ++j)
+          o[d] = std::fma(weights[j], keys[begin + j][d + shift], o[d]);
+        continue;
+      }
+      for (std::size_t j = 0; j < weights.size();) {
+        TensorStep step(o[d], fraction_bits(terms_per_step));
+        for (std::int64_t term = 0; term < terms_per_step && j < weights.size(); ++term, ++j)
+          step.add(weights[j], keys[begin + j][d + shift]);
+        o[d] = step.result();
+      }
+    }
   }
 
   float noise() {

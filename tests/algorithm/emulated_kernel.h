@@ -1,5 +1,5 @@
-// A kernel's arithmetic without its speed: float32, or bfloat16 dot products, rounded operation by
-// operation, with faults to inject. What the error bounds are measured against.
+// A kernel's arithmetic without its speed: float32, bfloat16 dot products or tensor cores, rounded
+// operation by operation, with faults to inject. What the error bounds are measured against.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@ enum class DotOrder : std::uint8_t {
   kSequential,  // one FMA chain
   kLanes,       // 16 interleaved FMA chains, then a tree
   kPairs,       // vdpbf16ps: x0 y0 + x1 y1 rounded, then added to the sum; subnormals flushed
+  kSteps,       // a tensor core: arithmetic.terms_per_step products and the sum, aligned and cut
 };
 
 enum class Fault : std::uint8_t {
@@ -39,7 +40,8 @@ struct EmulatedOutputs {
   std::vector<double> max_logits;
 };
 
-/// Dense decode of `attention_case`. 2^x errs by up to arithmetic.exp2_error, at random.
+/// Dense decode of `attention_case`. 2^x errs by up to arithmetic.exp2_error, at random; m lags as
+/// much as arithmetic.max_lag allows.
 EmulatedOutputs emulate_kernel(AttentionCase& attention_case, const Emulation& emulation, Rng& rng);
 
 }  // namespace seesaw::testing

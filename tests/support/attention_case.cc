@@ -55,7 +55,10 @@ std::string to_string(const CaseSpec& spec) {
       seesaw::to_string(p.out_dtype), p.mask == Mask::kCausal ? " causal" : "",
       p.has_attn_sink ? " sink" : "",
       p.sparsity == Sparsity::kTopK ? fmt::format(" top_k {}", p.top_k) : "", p.scale(),
-      to_string(spec.shape), spec.stddev, spec.shift, spec.layout == Layout::kGaps ? " gaps" : "",
+      to_string(spec.shape), spec.stddev, spec.shift,
+      spec.layout == Layout::kCompact ? ""
+      : spec.layout == Layout::kGaps  ? " gaps"
+                                      : " aligned gaps",
       spec.kv_lengths, spec.q_lengths);
 }
 
@@ -95,13 +98,16 @@ std::int64_t AttentionCase::num_rows() const { return num_tokens_ * problem().h_
 
 StridedArray AttentionCase::allocate(DType dtype, std::vector<std::int64_t> shape) const {
   if (spec_.layout == Layout::kCompact) return StridedArray(dtype, std::move(shape));
+  const bool is_aligned = spec_.layout == Layout::kAlignedGaps;
+  const auto unit = static_cast<std::int64_t>(16 / size_bytes(dtype));
   std::vector<std::int64_t> strides(shape.size());
   std::int64_t step = 1;
   for (std::size_t i = shape.size(); i-- > 0;) {
     strides[i] = step;
     step = step * shape[i] + 3 + static_cast<std::int64_t>(i);  // odd and even gaps
+    if (is_aligned) step = ceil_div(step, unit) * unit;
   }
-  return StridedArray(dtype, std::move(shape), std::move(strides), 1);
+  return StridedArray(dtype, std::move(shape), std::move(strides), is_aligned ? unit : 1);
 }
 
 void AttentionCase::allocate_arrays(Rng& rng) {

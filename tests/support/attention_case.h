@@ -28,8 +28,9 @@ enum class ScoreShape : std::uint8_t {
 };
 
 enum class Layout : std::uint8_t {
-  kCompact,  // row-major arrays, lse as documented
-  kGaps,     // gaps between pages, tokens, heads and rows; odd alignment; lse transposed
+  kCompact,      // row-major arrays, lse as documented
+  kGaps,         // gaps between pages, tokens, heads and rows; odd alignment; lse transposed
+  kAlignedGaps,  // as kGaps, but every pointer and stride is a multiple of 16 bytes
 };
 
 struct CaseSpec {
@@ -78,6 +79,10 @@ class AttentionCase {
   StridedArray& block_table() { return block_table_; }
   StridedArray& indices() { return indices_; }
   StridedArray& attn_sink() { return attn_sink_; }
+  StridedArray& out_array() { return out_; }
+  StridedArray& lse_array() { return lse_; }
+  const StridedArray& out_array() const { return out_; }
+  const StridedArray& lse_array() const { return lse_; }
 
  private:
   /// A view's gaps: elements added to the strides of the outer dimensions under Layout::kGaps.

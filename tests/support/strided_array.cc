@@ -56,6 +56,13 @@ TensorView StridedArray::view() const {
   return view;
 }
 
+TensorView StridedArray::view_of_copy(std::byte* copy) const {
+  TensorView copied = view();
+  if (memory_ != nullptr)
+    copied.data = copy + lead_ * static_cast<std::int64_t>(size_bytes(dtype_));
+  return copied;
+}
+
 std::int64_t StridedArray::num_elements() const {
   if (memory_ == nullptr) return 0;
   std::int64_t count = 1;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "seesaw/types/tensor_view.h"
@@ -27,6 +28,13 @@ class StridedArray {
   DType dtype() const { return dtype_; }
   const std::vector<std::int64_t>& shape() const { return shape_; }
   std::int64_t num_elements() const;
+
+  /// All bytes, gaps and the lead included; for copies to other memory.
+  std::span<std::byte> memory() const {
+    return {memory_.get(), static_cast<std::size_t>(size_) * size_bytes(dtype_)};
+  }
+  /// The same view of a copy of memory() that begins at `copy`.
+  TensorView view_of_copy(std::byte* copy) const;
 
   /// Offset, in elements from the view's first, of a place.
   std::int64_t offset(const std::vector<std::int64_t>& place) const;
