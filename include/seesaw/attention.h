@@ -1,4 +1,4 @@
-// The verbs that compute: decode and prefill over a paged latent cache.
+// The verbs that compute: prepare, decode and prefill over a paged latent cache.
 #pragma once
 
 #include <cstddef>
@@ -52,15 +52,33 @@ struct PrefillArgs {
   std::span<std::byte> workspace{};
 };
 
-/// softmax(scale * Q K^T) V for plan.problem, lengths as planned. Synchronous on the CPU; nothing
-/// is allocated. A query that sees no key gets out = 0 and lse = +infinity (max_logits
+/// Brings a CUDA plan into the workspace, on the device: before the first decode, and again after
+/// replan, when lengths on the device have changed, or for another workspace. Only enqueues on the
+/// executor's stream, in one launch (a plan made from host lengths: one for each 4 KB of cuts and
+/// lengths), without synchronization, and may be captured into a graph.
+///   kv_lengths  int32 [b] on the device, any stride, iff plan_for_device_lengths made the plan;
+///               a negative length counts as 0
+/// A CPU plan needs no preparation: for it nothing happens. Errors: kInvalidArgument,
+/// kWorkspaceTooSmall, kUnsupported (no CUDA in this build), kDeviceError.
+SEESAW_API Status prepare(const WorkPlan& plan, ConstTensorView kv_lengths,
+                          std::span<std::byte> workspace, Executor& executor);
+
+/// softmax(scale * Q K^T) V for plan.problem, lengths as planned. On the CPU synchronous; nothing
+/// is allocated. On a CUDA device all arrays and the workspace are device memory, the workspace is
+/// prepared, and the call only enqueues on the executor's stream: it may be captured into a graph,
+/// and errors of its execution show at a later CUDA call. DataCheck::kVerify waits for the stream
+/// and cannot be captured. Arrays that the plan's kernel cannot take because of their alignment are
+/// computed by the portable one.
+///  A query that sees no key gets out = 0 and lse = +infinity (max_logits
 /// -infinity). b = 0 or s_q = 0 is a no-op (of views that fit). Accuracy: see docs/mla.md, "Error
 /// bounds". Errors: kInvalidArgument (a view that does not fit plan.problem), kWorkspaceTooSmall,
-/// kCorruptData (with DataCheck::kVerify), kUnsupported (the plan's kernel cannot run here).
+/// kCorruptData (with DataCheck::kVerify), kUnsupported (the plan's kernel cannot run here),
+/// kDeviceError (a CUDA call failed: the message has the call, its shape and the device's limit).
 SEESAW_API Status decode(const WorkPlan& plan, const DecodeArgs& args, Executor& executor,
                          DataCheck check = DataCheck::kTrust);
 
-/// The same for a packed batch of chunks; request i brings plan.q_lengths[i] query tokens.
+/// The same for a packed batch of chunks, on the CPU; request i brings plan.q_lengths[i] query
+/// tokens.
 SEESAW_API Status prefill(const WorkPlan& plan, const PrefillArgs& args, Executor& executor,
                           DataCheck check = DataCheck::kTrust);
 

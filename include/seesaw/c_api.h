@@ -152,8 +152,10 @@ typedef struct seesaw_kernel_info {
   char name[64]; /* NUL-terminated */
   int32_t device_kind;
   int32_t cpu_isa;
-  int32_t is_supported; /* 1: this machine and this build can run it */
-  int32_t num_formats;  /* combinations that it serves: */
+  int32_t sm_arch;       /* CUDA: the architecture that it is made for, */
+  int32_t runs_on_newer; /* 1: and every newer one */
+  int32_t is_supported;  /* 1: this machine and this build can run it */
+  int32_t num_formats;   /* combinations that it serves: */
   int32_t q_dtypes[SEESAW_MAX_KERNEL_FORMATS];
   int32_t kv_formats[SEESAW_MAX_KERNEL_FORMATS];
 } seesaw_kernel_info;
@@ -170,8 +172,13 @@ typedef struct seesaw_executor seesaw_executor;
 /* num_threads 0: every core that the process may use. */
 SEESAW_API seesaw_status seesaw_executor_create_cpu(int32_t num_threads,
                                                     seesaw_executor** executor) SEESAW_NOEXCEPT;
+/* A cudaStream_t of the device that CUDA's runtime numbers ordinal; NULL: its default stream. No
+ * device is touched before a launch. The stream stays the caller's. */
+SEESAW_API seesaw_status seesaw_executor_create_cuda(int32_t ordinal, void* stream,
+                                                     seesaw_executor** executor) SEESAW_NOEXCEPT;
 /* Destroying NULL is allowed and does nothing, here and below, as with free. */
 SEESAW_API seesaw_status seesaw_executor_destroy(seesaw_executor* executor) SEESAW_NOEXCEPT;
+/* *num_threads is 0 of a CUDA executor. */
 SEESAW_API seesaw_status seesaw_executor_num_threads(const seesaw_executor* executor,
                                                      int32_t* num_threads) SEESAW_NOEXCEPT;
 
@@ -227,6 +234,11 @@ SEESAW_API seesaw_status seesaw_plan_create(const seesaw_problem* problem,
                                             const seesaw_lengths* lengths,
                                             const seesaw_plan_options* options,
                                             seesaw_plan** plan) SEESAW_NOEXCEPT;
+/* Of a CUDA device, for lengths that lie on it: see plan_for_device_lengths. */
+SEESAW_API seesaw_status seesaw_plan_create_for_device_lengths(const seesaw_problem* problem,
+                                                               const seesaw_device* device,
+                                                               const seesaw_plan_options* options,
+                                                               seesaw_plan** plan) SEESAW_NOEXCEPT;
 SEESAW_API seesaw_status seesaw_plan_destroy(seesaw_plan* plan) SEESAW_NOEXCEPT;
 /* New lengths for the same problem; options->mode is ignored. Allocates nothing in the long run.
  * After SEESAW_INVALID_ARGUMENT the plan is as it was, after another failure of no use. */
@@ -278,6 +290,11 @@ typedef struct seesaw_prefill_args {
   int32_t reserved;
 } seesaw_prefill_args;
 
+/* Brings a CUDA plan into the workspace: see prepare in attention.h. kv_lengths: int32 [b] on the
+ * device for a plan made for device lengths; else NULL, or a view that is not given. */
+SEESAW_API seesaw_status seesaw_prepare(const seesaw_plan* plan, const seesaw_tensor* kv_lengths,
+                                        void* workspace, size_t workspace_bytes,
+                                        seesaw_executor* executor) SEESAW_NOEXCEPT;
 SEESAW_API seesaw_status seesaw_decode(const seesaw_plan* plan, const seesaw_decode_args* args,
                                        seesaw_executor* executor) SEESAW_NOEXCEPT;
 SEESAW_API seesaw_status seesaw_prefill(const seesaw_plan* plan, const seesaw_prefill_args* args,

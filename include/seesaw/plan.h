@@ -33,10 +33,19 @@ SEESAW_API Result<WorkPlan> plan(const AttentionProblem& problem, const DeviceSp
                                  std::span<const std::int32_t> q_lengths = {},
                                  const PlanOptions& options = {});
 
+/// The same for lengths that lie on a CUDA device: prepare() divides the work there, as often as
+/// they change, without a word from the host. Kernel, grid and workspace are the same whatever the
+/// lengths are, so decode may be captured into a graph and replayed with others. Errors as plan's;
+/// kUnsupported for a device that is no CUDA device.
+SEESAW_API Result<WorkPlan> plan_for_device_lengths(const AttentionProblem& problem,
+                                                    const DeviceSpec& device,
+                                                    const PlanOptions& options = {});
+
 /// Plans again into `plan` for new lengths of the same problem, device and mode, reusing its
 /// memory: after the first few steps of a decode loop nothing is allocated. Kernel and mode stay
-/// as planned (options.mode is ignored). Errors as plan's: after kInvalidArgument the plan is as it
-/// was, after kUnsupported it is of no use (decode and prefill refuse it).
+/// as planned (options.mode is ignored). A CUDA plan has to be prepared again afterwards; one for
+/// device lengths is refused: prepare() is all it needs. Errors as plan's: after kInvalidArgument
+/// the plan is as it was, after kUnsupported it is of no use (decode and prefill refuse it).
 SEESAW_API Status replan(WorkPlan& plan, std::span<const std::int32_t> kv_lengths,
                          std::span<const std::int32_t> q_lengths = {},
                          const PlanOptions& options = {});

@@ -23,6 +23,8 @@ struct KernelInfo {
   std::string name;  // as in WorkPlan::kernel_name, e.g. "cpu_avx512_bf16"
   DeviceKind device = DeviceKind::kCpu;
   CpuIsa cpu_isa = CpuIsa::kGeneric;   // what the kernel needs of a CPU
+  int sm_arch = 0;                     // CUDA: the architecture that it is made for
+  bool runs_on_newer = false;          // CUDA: and on every newer one
   bool is_supported = false;           // this machine and this build can run it
   std::vector<KernelFormats> formats;  // asked of the kernel's own predicate, not kept by hand
 };

@@ -21,8 +21,13 @@ Status corrupt(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 Status check_executor(const Executor& executor) {
-  if (executor.num_threads() > 0) return Status::ok();
-  return invalid("executor: has no threads, must not have been moved from");
+  if (executor.kind() == DeviceKind::kCuda) {
+    return {StatusCode::kUnsupported,
+            "executor: is a CUDA stream, must be a CPU executor: this version copies caches on the "
+            "CPU only"};
+  }
+  if (!executor.is_empty()) return Status::ok();
+  return invalid("executor: is empty, must not have been moved from");
 }
 
 /// A paged array of an unscaled format.

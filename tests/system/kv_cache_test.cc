@@ -206,7 +206,7 @@ TEST_F(KvCacheArguments, LastStridesAreUnitAndSlotsDistinct) {
 
 TEST_F(KvCacheArguments, AMovedFromExecutorIsRefused) {
   const Executor moved = std::move(executor_);
-  EXPECT_EQ(append_message(), "executor: has no threads, must not have been moved from");
+  EXPECT_EQ(append_message(), "executor: is empty, must not have been moved from");
 }
 
 TEST(KvCache, NothingIsAllocated) {

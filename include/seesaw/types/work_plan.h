@@ -9,6 +9,7 @@
 
 #include "seesaw/types/attention_problem.h"
 #include "seesaw/types/device_spec.h"
+#include "seesaw/types/group_plan.h"
 
 namespace seesaw {
 
@@ -62,18 +63,21 @@ struct WorkPlan {
 
   std::int32_t rows_per_tile = 0;  // most rows of an item
   std::int32_t kv_granule = 0;     // tokens; split points are multiples of it
-  std::vector<WorkItem> items;     // grouped by worker, in the order each works through them
+  std::vector<WorkItem> items;     // CPU: grouped by worker, in the order each works through them
   std::vector<std::int32_t> worker_begin;  // [num_workers + 1]: items of a worker
   std::vector<CombineItem> combines;
-  std::int32_t num_slots = 0;  // partial results of split tiles
+  std::int32_t num_slots = 0;  // partial results of split tiles; CUDA: room for them, 0: no split
+  GroupPlan groups;            // CUDA: the division, instead of items and combines
 
-  std::vector<std::int32_t> kv_lengths;  // [b]: the lengths planned for
+  std::vector<std::int32_t> kv_lengths;  // [b]: the lengths planned for; none: they are on a device
   std::vector<std::int32_t> q_lengths;   // [b], prefill only
 
   // The workspace: offsets in bytes, each a multiple of 64.
   //   slots    [num_slots]: o float32 [rows_per_tile, d_v], then m and l float32 [rows_per_tile]
   //   q_starts int64 [b], prefill only: first query token of each request
   //   scratch  [num_workers]: scratch_stride bytes each, the kernel's own
+  // CUDA: slots of groups.shape.num_slots(), then what GroupPlan's offsets name; filled by
+  // prepare().
   std::size_t slots_offset = 0;
   std::size_t slot_stride = 0;
   std::size_t q_starts_offset = 0;
@@ -83,6 +87,10 @@ struct WorkPlan {
 
   std::vector<std::int64_t> planner_scratch;  // kept so that planning again allocates nothing
 
+  /// CUDA: the division is made on the device, by prepare(), from lengths that lie there.
+  bool has_device_lengths() const noexcept {
+    return device.kind == DeviceKind::kCuda && kv_lengths.empty();
+  }
   int num_workers() const noexcept {
     return worker_begin.empty() ? 0 : static_cast<int>(worker_begin.size()) - 1;
   }
