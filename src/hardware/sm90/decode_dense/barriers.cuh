@@ -1,0 +1,46 @@
+// Every barrier of the block.
+//
+// barrier             arrivals                       waited for by     guards
+// full(stage, half)   1: who issues the copies       score             keys of a half tile are
+// there full_tail           1: thread 0 of score           score             the tail column is
+// there weights_ready       128: score                     value             P, factors, message
+// written weights_free        256: value                     score             P and keys of that
+// tile are read named 1             128: score                     score             warps finished
+// with Q, tail named 2, 3          128: a value warpgroup         itself            warps finished
+// with keys
+#pragma once
+
+#include <cstdint>
+
+#include "hardware/sm90/decode_dense/layouts.cuh"
+#include "hardware/sm90/ptx/mbarrier.cuh"
+
+namespace seesaw::sm90::decode_dense {
+
+inline constexpr int kScoreBarrier = 1;
+inline constexpr int kValueBarrier = 2;  // and 3
+
+template <typename Config>
+struct Barriers {
+  std::uint32_t base;  // shared-memory address
+
+  __device__ explicit Barriers(std::uint32_t shared) : base(shared + Shared<Config>::kBarriers) {}
+  __device__ std::uint32_t full(int stage, int half) const { return base + 8 * (2 * stage + half); }
+  __device__ std::uint32_t full_tail() const { return base + 8 * (2 * Config::kStages); }
+  __device__ std::uint32_t weights_ready() const { return base + 8 * (2 * Config::kStages + 1); }
+  __device__ std::uint32_t weights_free() const { return base + 8 * (2 * Config::kStages + 2); }
+
+  /// By one thread, before the block's first __syncthreads.
+  __device__ void init() const {
+    for (int stage = 0; stage < Config::kStages; ++stage) {
+      ptx::init_barrier(full(stage, 0), 1);
+      ptx::init_barrier(full(stage, 1), 1);
+    }
+    ptx::init_barrier(full_tail(), 1);
+    ptx::init_barrier(weights_ready(), 128);
+    ptx::init_barrier(weights_free(), 256);
+    ptx::fence_barrier_init();
+  }
+};
+
+}  // namespace seesaw::sm90::decode_dense

@@ -1,0 +1,80 @@
+// O from the products' register layout to memory: as the output's type, or as float32 into a slot.
+// A thread holds rows r and r + 8 (see softmax.cuh) and of each columns 8 j + 2 (lane % 4) + {0,
+// 1}.
+#pragma once
+
+#include "hardware/sm90/decode_dense/load.cuh"
+#include "hardware/sm90/decode_dense/softmax.cuh"
+
+namespace seesaw::sm90::decode_dense {
+
+/// Element i of the quad's lane j becomes element j of lane i.
+__device__ __forceinline__ void transpose_quad(std::uint32_t (&x)[4]) {
+  const bool odd = threadIdx.x & 1;
+  const bool high = threadIdx.x & 2;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const std::uint32_t got = __shfl_xor_sync(~0u, odd ? x[i] : x[i + 1], 1);
+    (odd ? x[i] : x[i + 1]) = got;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t got = __shfl_xor_sync(~0u, high ? x[i] : x[i + 2], 2);
+    (high ? x[i] : x[i + 2]) = got;
+  }
+}
+
+/// One row in 16-bit elements, 16 bytes a store. All lanes take part, those of rows that are not
+/// there as well.
+template <typename Element, int kCount>
+__device__ __forceinline__ void write_row(const float (&o)[kCount], int half, float factor,
+                                          Element* to, bool is_valid) {
+  to += threadIdx.x % 4 * 8;
+#pragma unroll
+  for (int j = 0; j < kCount / 16; ++j) {  // 32 columns
+    std::uint32_t x[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float* pair = o + 4 * (4 * j + i) + 2 * half;
+      x[i] = pack<Element>(pair[0] * factor, pair[1] * factor);
+    }
+    transpose_quad(x);
+    if (is_valid) *reinterpret_cast<uint4*>(to + 32 * j) = make_uint4(x[0], x[1], x[2], x[3]);
+  }
+}
+
+template <int kCount>
+__device__ __forceinline__ void write_row(const float (&o)[kCount], int half, float factor,
+                                          float* to, bool is_valid) {
+  if (!is_valid) return;
+  to += threadIdx.x % 4 * 2;
+#pragma unroll
+  for (int j = 0; j < kCount / 4; ++j) {
+    const float* pair = o + 4 * j + 2 * half;
+    *reinterpret_cast<float2*>(to + 8 * j) = make_float2(pair[0] * factor, pair[1] * factor);
+  }
+}
+
+/// The columns from `column` on of the item's rows: this warpgroup's part of O.
+template <typename Element, int kCount>
+__device__ __forceinline__ void write_output(const KernelArgs& args, const Item& item, int column,
+                                             const float (&o)[kCount], const float (&factor)[2]) {
+  const cuda::DecodeCall& call = args.call;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + 8 * half;
+    const bool is_valid = row < item.num_rows;
+    const bool is_slot = item.slot_idx >= 0;
+    const std::int64_t offset =
+        column + (is_slot ? item.slot_idx * call.slot_stride + std::int64_t{row} * call.d_v
+                          : row_offset(args, item, row, call.out_strides));
+    if (is_slot || call.out_dtype == DType::kFloat32) {
+      float* const to = (is_slot ? call.slots : static_cast<float*>(call.out)) + offset;
+      write_row(o, half, factor[half], to, is_valid);
+    } else {
+      write_row(o, half, factor[half], static_cast<Element*>(call.out) + offset, is_valid);
+    }
+  }
+}
+
+}  // namespace seesaw::sm90::decode_dense

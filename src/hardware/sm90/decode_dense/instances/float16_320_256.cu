@@ -1,0 +1,11 @@
+#include "hardware/sm90/decode_dense/instances/instances.h"
+#include "hardware/sm90/decode_dense/kernel.cuh"
+
+namespace seesaw::sm90::decode_dense {
+
+Status launch_float16_320_256(const TensorMaps& maps, const KernelArgs& args,
+                              cuda::StreamHandle stream) {
+  return launch<Config<320, 256>, __half>(maps, args, stream);
+}
+
+}  // namespace seesaw::sm90::decode_dense

@@ -1,0 +1,96 @@
+// The block's shared memory, in bytes from its 1,024-byte aligned start. Columns (64 dimensions of
+// 64 tokens or rows) are swizzled: the 16-byte chunk c of row r stands at chunk c ^ (r & 7).
+#pragma once
+
+#include <cstdint>
+
+#include "hardware/sm90/decode_dense/config.h"
+
+namespace seesaw::sm90::decode_dense {
+
+inline constexpr int kRingSteps = 32;   // steps, and items, that are listed ahead
+inline constexpr int kFillSteps = 16;   // listed at a time
+inline constexpr int kMaxSubPages = 4;  // pages of a tile: of 16, 32 or 64 and more tokens
+
+/// What a step of the block's work is. Steps are numbered from 0; step n uses stage n % kStages.
+struct Step {
+  std::int32_t token_begin;    // of the tile of keys, in its sequence
+  std::int32_t num_tokens;     // of the tile, at most kTokens; may be 0
+  std::int32_t token_in_page;  // of its first token; pages of 64 tokens and more
+  std::int32_t item_idx;       // in the ring of items
+  std::int32_t flags;
+};
+inline constexpr int kQuery = 1;      // the item's queries pass through the stage
+inline constexpr int kFirstTile = 2;  // of its item
+inline constexpr int kLastTile = 4;
+inline constexpr int kEnd = 8;  // there is no such step
+
+/// A piece of a sequence for this block's rows.
+struct Item {
+  std::int32_t request_idx;
+  std::int32_t kv_head_idx;
+  std::int32_t row_begin;
+  std::int32_t num_rows;
+  std::int32_t key_end;      // of the piece
+  std::int32_t visible_end;  // keys before it are seen by every row
+  std::int32_t s_k;
+  std::int32_t slot_idx;  // among all slots; -1: writes the output
+};
+
+/// What the score warpgroup tells the value warpgroups with each tile of weights.
+struct Message {
+  std::int32_t step;
+  std::int32_t num_tokens;
+  std::int32_t item_idx;
+  std::int32_t flags;
+};
+
+/// Where listing has arrived.
+struct Cursor {
+  std::int32_t range_idx;
+  std::int32_t range_end;
+  std::int32_t sequence_idx;  // -1: at the range's start
+  std::int32_t tile_idx;      // next of the item, -1: its queries; num_tiles: the item is done
+  std::int32_t num_tiles;
+  std::int32_t key_begin;
+  std::int32_t key_end;
+  std::int32_t request_idx;
+  std::int32_t num_items;  // so far, that one included
+};
+
+struct Lists {
+  Step steps[kRingSteps];
+  Item items[kRingSteps];
+  std::int32_t pages[kRingSteps][kMaxSubPages];  // -1: not read
+  Cursor cursor;
+  Message message;
+};
+
+struct RowFactors {
+  float alpha[2][kRows];  // O is multiplied by it before this tile; of even and odd tiles
+  float finish[kRows];    // and by this after the item's last
+};
+
+template <typename Config>
+struct Shared {
+  static constexpr int kKeys = 0;  // [kStages][2 halves]
+  static constexpr int kTail = kKeys + Config::kStages * 2 * Config::kHalfBytes;
+  static constexpr int kQuery = kTail + Config::kTailColumns * Config::kColumnBytes;
+  static constexpr int kWeights = kQuery + Config::kSharedQueryColumns * Config::kColumnBytes;
+  static constexpr int kFactors = kWeights + Config::kColumnBytes;
+  static constexpr int kLists = kFactors + static_cast<int>(sizeof(RowFactors));
+  static constexpr int kBarriers = kLists + static_cast<int>(sizeof(Lists));
+  static constexpr int kBytes = kBarriers + 8 * (2 * Config::kStages + 3);
+  static_assert(kBytes <= 232'448);
+
+  static constexpr int keys(int stage, int half) {
+    return kKeys + (2 * stage + half) * Config::kHalfBytes;
+  }
+};
+
+/// Byte of the 16-byte chunk `chunk` (0 .. 7) of a row in a column.
+__device__ __forceinline__ std::uint32_t chunk_offset(int row, int chunk) {
+  return static_cast<std::uint32_t>(row * 128 + ((chunk ^ row) & 7) * 16);
+}
+
+}  // namespace seesaw::sm90::decode_dense

@@ -1,0 +1,123 @@
+// What the block is to do, listed in shared memory ahead of its time, so that neither the copies
+// nor the products ever wait for a cut, a length or a page number. One warp, sixteen steps at a
+// time.
+//
+// An item is a piece of a sequence for this block's rows. Its steps are one for its queries and one
+// for each tile of keys; an item without keys has one tile of no token.
+#pragma once
+
+#include "hardware/sm90/decode_dense/kernel_args.h"
+#include "hardware/sm90/decode_dense/layouts.cuh"
+
+namespace seesaw::sm90::decode_dense {
+
+/// Moves the cursor to the next item and lists it; false where there is none. By a whole warp.
+__device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Lists& lists,
+                                      Cursor& cursor) {
+  const GroupShape& shape = call.shape;
+  while (cursor.range_idx < cursor.range_end) {
+    const Cut begin = call.cuts[cursor.range_idx];
+    const Cut end = call.cuts[cursor.range_idx + 1];
+    const int sequence_idx = cursor.sequence_idx < 0 ? begin.sequence_idx : cursor.sequence_idx;
+    if (!(Cut{sequence_idx, sequence_idx == begin.sequence_idx ? begin.block_idx : 0} < end)) {
+      ++cursor.range_idx;
+      cursor.sequence_idx = -1;
+      continue;
+    }
+    cursor.sequence_idx = sequence_idx + 1;
+    const Sequence sequence = sequence_at(shape, sequence_idx);
+    const RowRange rows = rows_of_rank(shape, sequence, rank);
+    if (rows.begin == rows.end) continue;
+
+    const int s_k = call.kv_lengths[sequence.request_idx];
+    const Piece piece = piece_in_range(shape, cursor.range_idx, begin, end, sequence_idx,
+                                       sequence_keys(shape, sequence, s_k));
+    cursor.request_idx = sequence.request_idx;
+    cursor.key_begin = piece.key_begin;
+    cursor.key_end = max(piece.key_begin, min(piece.key_end, keys_of_rows(shape, s_k, rows.end)));
+    cursor.tile_idx = -1;
+    cursor.num_tiles = max(1, (cursor.key_end - cursor.key_begin + kTokens - 1) / kTokens);
+    if (threadIdx.x % 32 == 0) {
+      lists.items[cursor.num_items % kRingSteps] = {
+          .request_idx = sequence.request_idx,
+          .kv_head_idx = sequence.kv_head_idx,
+          .row_begin = rows.begin,
+          .num_rows = rows.end - rows.begin,
+          .key_end = cursor.key_end,
+          .visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1)),
+          .s_k = s_k,
+          .slot_idx = piece.slot_idx < 0 ? -1 : piece.slot_idx * shape.group_size + rank};
+    }
+    ++cursor.num_items;
+    return true;
+  }
+  return false;
+}
+
+/// Lists the tile of keys that a lane is given.
+__device__ inline void list_tile(const KernelArgs& args, const Cursor& cursor, int tile_idx,
+                                 int step, Lists& lists) {
+  const int page_size = args.call.page_size;
+  const int token = cursor.key_begin + tile_idx * kTokens;
+  const int num_tokens = min(kTokens, cursor.key_end - token);
+  lists.steps[step % kRingSteps] = {
+      .token_begin = token,
+      .num_tokens = num_tokens,
+      .token_in_page = args.box_tokens == kTokens ? token % page_size : 0,
+      .item_idx = (cursor.num_items - 1) % kRingSteps,
+      .flags =
+          (tile_idx == 0 ? kFirstTile : 0) | (tile_idx + 1 == cursor.num_tiles ? kLastTile : 0)};
+  const std::int32_t* table =
+      args.call.block_table + cursor.request_idx * args.call.block_table_request_stride;
+  for (int i = 0; i * args.box_tokens < num_tokens; ++i) {
+    const std::int64_t page_idx = (token + i * args.box_tokens) / page_size;
+    lists.pages[step % kRingSteps][i] = table[page_idx * args.call.block_table_page_stride];
+  }
+}
+
+/// Lists steps [first_step, first_step + kFillSteps). By a whole warp; the lists may be read after
+/// a barrier.
+__device__ inline void list_steps(const KernelArgs& args, int rank, int first_step, Lists& lists) {
+  const int lane = threadIdx.x % 32;
+  const int step_end = first_step + kFillSteps;
+  Cursor cursor = lists.cursor;
+  for (int step = first_step; step < step_end;) {
+    if (cursor.tile_idx == cursor.num_tiles && !open_next_item(args.call, rank, lists, cursor)) {
+      if (lane < step_end - step) lists.steps[(step + lane) % kRingSteps].flags = kEnd;
+      break;
+    }
+    if (cursor.tile_idx < 0) {
+      if (lane == 0) {
+        lists.steps[step % kRingSteps] = {.token_begin = 0,
+                                          .num_tokens = 0,
+                                          .token_in_page = 0,
+                                          .item_idx = (cursor.num_items - 1) % kRingSteps,
+                                          .flags = kQuery};
+      }
+      ++step;
+      ++cursor.tile_idx;
+      continue;
+    }
+    const int count = min(cursor.num_tiles - cursor.tile_idx, step_end - step);
+    if (lane < count) list_tile(args, cursor, cursor.tile_idx + lane, step + lane, lists);
+    step += count;
+    cursor.tile_idx += count;
+  }
+  __syncwarp();  // every lane has read the cursor
+  if (lane == 0) lists.cursor = cursor;
+  __syncwarp();
+}
+
+/// The first lists. By a whole warp.
+__device__ inline void start_lists(const KernelArgs& args, int group, int rank, Lists& lists) {
+  if (threadIdx.x % 32 == 0) {
+    lists.cursor = {};
+    lists.cursor.range_idx = args.call.first_ranges[group];
+    lists.cursor.range_end = args.call.first_ranges[group + 1];
+    lists.cursor.sequence_idx = -1;
+  }
+  __syncwarp();
+  list_steps(args, rank, 0, lists);
+}
+
+}  // namespace seesaw::sm90::decode_dense

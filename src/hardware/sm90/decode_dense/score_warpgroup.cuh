@@ -1,0 +1,251 @@
+// The score warpgroup: S = Q K^T, the softmax, and everything that is decided once a tile. While
+// the value warpgroups multiply tile i, it takes the softmax of tile i + 1 under the products of
+// tile i + 2's scores; P of tile i + 1 waits in registers until tile i's has been read.
+#pragma once
+
+#include "hardware/sm90/decode_dense/list_steps.cuh"
+#include "hardware/sm90/decode_dense/load.cuh"
+#include "hardware/sm90/decode_dense/softmax.cuh"
+#include "hardware/sm90/ptx/wgmma.cuh"
+
+namespace seesaw::sm90::decode_dense {
+
+/// What a row's state comes to at the end of its item. Returns the factor that O is owed.
+__device__ __forceinline__ float finish_row(const KernelArgs& args, const Item& item, int row,
+                                            float m, float l) {
+  const cuda::DecodeCall& call = args.call;
+  if (item.slot_idx >= 0) {
+    float* slot = call.slots + item.slot_idx * call.slot_stride + std::int64_t{kRows} * call.d_v;
+    slot[row] = m;
+    slot[kRows + row] = l;
+    return 1;
+  }
+  const float lse_log2 = l == 0 ? INFINITY : m + log2f(l);
+  if (row < item.num_rows && call.lse != nullptr) {
+    constexpr float kLn2 = 0.693147180559945309f;
+    call.lse[row_offset(args, item, row, call.lse_strides)] = lse_log2 * kLn2;
+  }
+  if (l == 0) return 0;
+  float divisor = l;
+  if (call.attn_sink != nullptr && row < item.num_rows) {
+    constexpr float kLog2E = 1.44269504088896341f;
+    const std::int64_t head = row_offset(args, item, row, {0, 0, call.attn_sink_stride});
+    divisor *= 1 + exp2f(call.attn_sink[head] * kLog2E - lse_log2);
+  }
+  return 1 / divisor;
+}
+
+/// One tile's scores, of the whole warpgroup's threads; see run_score_warpgroup.
+template <typename Config, typename Element>
+struct ScoreWarpgroup {
+  const Block<Config>& block;
+  Barriers<Config> barriers;
+  std::uint32_t query[Config::kRegisterSteps * 4];
+  float s[32];
+  RowPair state;
+
+  using Memory = Shared<Config>;
+
+  __device__ __forceinline__ explicit ScoreWarpgroup(const Block<Config>& of)
+      : block(of), barriers(of.base) {}
+
+  // Of this warpgroup, the block's first. Cheaper to ask again than to keep.
+  __device__ __forceinline__ static int thread() { return threadIdx.x; }
+  __device__ __forceinline__ static int lane() { return threadIdx.x % 32; }
+  __device__ __forceinline__ static int row() {  // and row + 8
+    return threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
+  }
+
+  /// Everything before the first tile's softmax.
+  __device__ __forceinline__ void start() {
+    for (int i = 0; i < Config::kStages; ++i) load_step(i);
+    load_shared_queries<Config, Element>(block, 0);
+    if (thread() == 0) load_tail(block, 1);
+    if (thread() < 32) list_steps(*block.args, block.rank, kFillSteps, block.lists());
+    take_queries(0);
+    multiply(1, 0);
+    ptx::finish_products(s);
+  }
+
+  /// Queues the products of one tile of keys; tile_parity counts tiles of keys, idx steps.
+  __device__ __forceinline__ void multiply(int idx, int tile_parity) {
+    const int stage = idx % Config::kStages;
+    const int parity = idx / Config::kStages & 1;
+    // Known to be the same in all lanes, addresses stay in uniform registers, and the descriptors
+    // made of them are not kept in the 40 that are left.
+    const std::uint32_t base = __shfl_sync(~0u, block.base, 0);
+    const std::uint32_t keys =
+        base + Memory::keys(0, 0) + __shfl_sync(~0u, stage, 0) * 2 * Config::kHalfBytes;
+    const auto step_of = [&](int step, std::uint32_t column) {
+      const std::uint64_t k = ptx::operand_along_k(column + step % 4 * 32);
+      if (step < Config::kRegisterSteps) {
+        ptx::multiply_scores<Element>(query + 4 * (step < Config::kRegisterSteps ? step : 0), k, s,
+                                      step > 0);
+      } else {
+        const int shared_step = step - Config::kRegisterSteps;
+        const std::uint32_t q =
+            base + Memory::kQuery + shared_step / 4 * Config::kColumnBytes + shared_step % 4 * 32;
+        ptx::multiply_scores<Element>(ptx::operand_along_k(q), k, s, true);
+      }
+    };
+    constexpr int kHalfSteps = 4 * Config::kHalfColumns;
+    ptx::wait(barriers.full(stage, 0), parity);
+    ptx::begin_products();
+#pragma unroll
+    for (int step = 0; step < kHalfSteps; ++step) {
+      step_of(step, keys + step / 4 * Config::kColumnBytes);
+    }
+    ptx::wait(barriers.full(stage, 1), parity);
+#pragma unroll
+    for (int step = kHalfSteps; step < 2 * kHalfSteps; ++step) {
+      step_of(step, keys + step / 4 * Config::kColumnBytes);
+    }
+    ptx::commit_products();
+    if constexpr (Config::kTailColumns > 0) {
+      ptx::wait(barriers.full_tail(), tile_parity);
+#pragma unroll
+      for (int step = 2 * kHalfSteps; step < Config::kSteps; ++step) {
+        step_of(step, base + Memory::kTail);
+      }
+      ptx::commit_products();
+    }
+  }
+
+  /// Takes the queries that have come through step idx's stage, and hands the stage on.
+  __device__ __forceinline__ void take_queries(int idx) {
+    ptx::wait_for_copies();
+    ptx::fence_async_proxy();  // products read the shared columns
+    ptx::sync_warpgroup(kScoreBarrier);
+    const std::uint32_t column = block.base + Memory::keys(idx % Config::kStages, 0);
+    const int matrix_row = thread() / 32 * 16 + lane() % 16;
+#pragma unroll
+    for (int step = 0; step < Config::kRegisterSteps; ++step) {
+      std::uint32_t fragment[4];
+      ptx::load_matrices(fragment, column + step / 4 * Config::kColumnBytes +
+                                       chunk_offset(matrix_row, step % 4 * 2 + lane() / 16));
+#pragma unroll
+      for (int i = 0; i < 4; ++i) query[4 * step + i] = fragment[i];
+    }
+    ptx::sync_warpgroup(kScoreBarrier);  // every warp has its queries
+    load_step(idx + Config::kStages);
+    state = {};
+  }
+
+  /// Fills a stage that this warpgroup knows to be free.
+  __device__ __forceinline__ void load_step(int idx) {
+    const int flags = block.step(idx).flags;
+    if (flags & kEnd) return;
+    if (flags & kQuery) {
+      load_query_stage<Config, Element>(block, idx);
+    } else if (thread() == 0) {
+      load_half(block, idx, 0);
+      load_half(block, idx, 1);
+    }
+  }
+
+  __device__ __forceinline__ void mask_tile(const Step& step) {
+    const Item& item = block.lists().items[step.item_idx];
+    if (step.token_begin + kTokens <= item.visible_end) return;
+    const GroupShape& shape = block.args->call.shape;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row_end = item.row_begin + row() + 8 * half + 1;
+      mask(s, half, min(item.key_end, keys_of_rows(shape, item.s_k, row_end)) - step.token_begin);
+    }
+  }
+
+  /// The factors that O is owed before this tile are written at once, to the buffer that the tile
+  /// before the last one used.
+  __device__ __forceinline__ void weigh_tile(int buffer, std::uint32_t (&weights)[16]) {
+    float alpha[2];
+    weigh<Element>(s, block.args->call.scale_log2, state, alpha, weights);
+    if (lane() % 4 == 0) {
+      block.factors().alpha[buffer][row()] = alpha[0];
+      block.factors().alpha[buffer][row() + 8] = alpha[1];
+    }
+  }
+
+  /// The factors that O is owed after the item's last tile.
+  __device__ __forceinline__ void finish_item(const Step& step) {
+    const Item& item = block.lists().items[step.item_idx];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float l = state.l[half];
+      l += __shfl_xor_sync(~0u, l, 1);
+      l += __shfl_xor_sync(~0u, l, 2);
+      if (lane() % 4 == 0) {
+        const int r = row() + 8 * half;
+        block.factors().finish[r] = finish_row(*block.args, item, r, state.m[half], l);
+      }
+    }
+  }
+
+  /// Hands a tile's weights to the value warpgroups. They have read the tile before.
+  __device__ __forceinline__ void publish(int idx, const std::uint32_t (&weights)[16]) {
+    const Step& step = block.step(idx);
+    const std::uint32_t to =
+        block.base + Memory::kWeights + chunk_offset(row(), 0) + lane() % 4 * 4;
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {  // rows r and r + 8 are swizzled alike
+      ptx::store_shared((to ^ j / 2 * 16) + j % 2 * 1024, weights[j]);
+    }
+    if (thread() == 0) block.lists().message = {idx, step.num_tokens, step.item_idx, step.flags};
+    ptx::fence_async_proxy();
+    ptx::arrive(barriers.weights_ready());
+  }
+};
+
+template <typename Config, typename Element>
+__device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) {
+  ScoreWarpgroup<Config, Element> self(block);
+  const Barriers<Config> barriers = self.barriers;
+  int num_tiles = 0;  // published
+  if (!(block.step(0).flags & kEnd)) {
+    self.start();
+    for (int idx = 1;;) {
+      const bool is_last = block.step(idx).flags & kLastTile;
+      const bool has_next = !is_last || !(block.step(idx + 1).flags & kEnd);
+      const int next = is_last ? idx + 2 : idx + 1;
+      ptx::sync_warpgroup(kScoreBarrier);  // every warp is done with the tail and, at last, Q
+      if (has_next) {
+        if (is_last) load_shared_queries<Config, Element>(block, idx + 1);
+        if (self.thread() == 0) load_tail(block, next);
+      }
+      self.mask_tile(block.step(idx));
+      std::uint32_t weights[16];
+      self.weigh_tile(num_tiles & 1, weights);
+
+      const auto publish = [&] {
+        if (num_tiles > 0) {
+          ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
+        }
+        if (is_last) self.finish_item(block.step(idx));
+        self.publish(idx, weights);
+        ++num_tiles;
+        // The value warpgroups have left the stage of the tile before: they refill it unless it is
+        // for queries.
+        const int before = idx - (block.step(idx).flags & kFirstTile ? 2 : 1);
+        if (before > 0 && block.step(before + Config::kStages).flags & kQuery) {
+          load_query_stage<Config, Element>(block, before + Config::kStages);
+        }
+      };
+      if (is_last) {
+        publish();
+        if (!has_next) break;
+        self.take_queries(idx + 1);
+      }
+      if (next / kFillSteps != idx / kFillSteps && self.thread() < 32) {
+        list_steps(*block.args, block.rank, (next / kFillSteps + 1) * kFillSteps, block.lists());
+      }
+      self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1);
+      if (!is_last) publish();
+      ptx::finish_products(self.s);
+      idx = next;
+    }
+    ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
+  }
+  if (self.thread() == 0) block.lists().message.flags = kEnd;
+  ptx::arrive(barriers.weights_ready());
+}
+
+}  // namespace seesaw::sm90::decode_dense
