@@ -80,15 +80,15 @@ __device__ void for_each_split(const DecodeCall& call, const MergeGrid& grid, co
 
 /// o of the row's pieces in kVectorsPerPass times kWarpColumns columns from `column` of this lane.
 template <bool kAligned>
-__device__ void sum_pieces(const SplitRow& row, const PieceState& piece_of_lane, float max_log2,
-                           int column, std::int32_t d_v, float4 (&sum)[kVectorsPerPass]) {
+__device__ void sum_pieces(const SplitRow& row, float m_of_lane, float max_log2, int column,
+                           std::int32_t d_v, float4 (&sum)[kVectorsPerPass]) {
   constexpr int kAtOnce = kAligned ? 2 : 1;  // pieces whose loads are in flight together
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int num_pieces = row.num_pieces();
 #pragma unroll 1
   for (int chunk = 0; chunk < num_pieces; chunk += kWarp) {
-    const PieceState piece = chunk == 0 ? piece_of_lane : row.state(chunk + lane);
-    const float lane_weight = piece.l == 0 ? 0.0f : weight(piece.m_log2, max_log2);
+    const float m_log2 = chunk == 0 ? m_of_lane : row.state(chunk + lane).m_log2;
+    const float lane_weight = weight(m_log2, max_log2);
 #pragma unroll 1
     for (int run = chunk; run < min(num_pieces, chunk + kWarp); run += kRunPieces) {
       float4 run_sum[kVectorsPerPass] = {};
@@ -135,7 +135,7 @@ __device__ void merge_row(const DecodeCall& call, const SplitRow& row, const Seq
     const int column = begin + 4 * lane;
     float4 sum[kVectorsPerPass] = {};
     if (result.o_factor != 0) {
-      sum_pieces<kAligned>(row, piece, whole.m_log2, column, call.d_v, sum);
+      sum_pieces<kAligned>(row, piece.m_log2, whole.m_log2, column, call.d_v, sum);
     }
 #pragma unroll
     for (int v = 0; v < kVectorsPerPass; ++v) {
@@ -200,11 +200,9 @@ __device__ RangePair find_ranges(const DecodeCall& call, const Cut& first, const
   return {found[0], found[1]};
 }
 
-/// The sum over the pieces of this warp's run, of the block's first, second, ... round of runs.
-template <bool kAligned>
-__device__ float4 sum_run(const SplitRow& row, int first_piece, const PieceState& piece_of_lane,
-                          const float4 (&o)[kRunPieces], float max_log2) {
-  const float lane_weight = piece_of_lane.l == 0 ? 0.0f : weight(piece_of_lane.m_log2, max_log2);
+/// The sum over the run of this warp. The lane k has m of the piece whose o is o[k].
+__device__ float4 sum_run(float m_of_lane, float max_log2, const float4 (&o)[kRunPieces]) {
+  const float lane_weight = weight(m_of_lane, max_log2);
   float4 sum{};
 #pragma unroll
   for (int k = 0; k < kRunPieces; ++k) {
@@ -233,7 +231,7 @@ __device__ PieceState sum_columns(const SplitRow& row, int column, std::int32_t 
     float4 o[kRunPieces];
 #pragma unroll
     for (int k = 0; k < kRunPieces; ++k) {
-      const bool has_keys = __shfl_sync(kAllLanes, piece.l, k) != 0;
+      const bool has_keys = __shfl_sync(kAllLanes, piece.m_log2, k) != -INFINITY;
       o[k] = has_keys ? load_columns<kAligned>(row.o(first_piece + k), column, d_v) : float4{};
     }
     if (round == 0) {
@@ -247,7 +245,7 @@ __device__ PieceState sum_columns(const SplitRow& row, int column, std::int32_t 
                                           : row.state(i);
       });
     }
-    shared.runs[warp][lane] = sum_run<kAligned>(row, first_piece, piece, o, whole.m_log2);
+    shared.runs[warp][lane] = sum_run(piece.m_log2, whole.m_log2, o);
     __syncthreads();
     if (warp == 0) {
       for (int i = 0; i < min(num_warps, num_runs - round); ++i) add(sum, shared.runs[i][lane]);

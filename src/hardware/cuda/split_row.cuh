@@ -23,7 +23,8 @@ struct SplitSequence {
   std::int32_t num_ranges = 0;
 };
 
-/// m and l of a piece for one row; l is 0 where it has seen no key, and o is then not to be read.
+/// m and l of a piece for one row; m is -inf where it has seen no key, and o is then not to be
+/// read.
 struct PieceState {
   float m_log2 = -INFINITY;
   float l = 0;
@@ -41,14 +42,13 @@ class SplitRow {
  public:
   __device__ SplitRow(const DecodeCall& call, const SplitSequence& split, std::int32_t rank,
                       std::int32_t row_in_tile)
-      : call_(call), split_(split) {
+      : call_(call), split_(split), row_in_tile_(row_in_tile) {
     const GroupShape& shape = call.shape;
     const std::int64_t rank_stride = call.slot_stride;
     range_stride_ = shape.slots_per_range * shape.group_size * rank_stride;
     second_o_ = call.slots + (std::int64_t{split.first_range} + 1) * range_stride_ +
                 rank * rank_stride + std::int64_t{row_in_tile} * call.d_v;
     first_o_ = second_o_ - shape.group_size * rank_stride;  // the last slot of the range before
-    m_offset_ = std::int64_t{shape.rows_per_tile - row_in_tile} * call.d_v + row_in_tile;
   }
 
   __device__ int num_pieces() const { return split_.num_ranges; }
@@ -60,7 +60,8 @@ class SplitRow {
   /// Loads what it may not need (a slot that nobody wrote) rather than wait for the cuts.
   __device__ PieceState state(int piece_idx) const {
     if (piece_idx >= split_.num_ranges) return {};
-    const float* const m = o(piece_idx) + m_offset_;
+    const std::int32_t rows_after = call_.shape.rows_per_tile - row_in_tile_;
+    const float* const m = o(piece_idx) + rows_after * call_.d_v + row_in_tile_;
     const PieceState state{__ldcg(m), __ldcg(m + call_.shape.rows_per_tile)};
     const std::uint32_t range_idx = split_.first_range + static_cast<std::uint32_t>(piece_idx);
     const bool is_empty_range = load_cut(call_, range_idx) == load_cut(call_, range_idx + 1);
@@ -73,9 +74,10 @@ class SplitRow {
   const float* first_o_ = nullptr;
   const float* second_o_ = nullptr;
   std::int64_t range_stride_ = 0;
-  std::int64_t m_offset_ = 0;  // from o
+  std::int32_t row_in_tile_ = 0;
 };
 
+/// What a piece's o and l count for: nothing where it has seen no key.
 __device__ float weight(float m_log2, float max_log2) {
   return m_log2 == -INFINITY ? 0.0f : exp2f(m_log2 - max_log2);
 }
