@@ -106,20 +106,20 @@ constexpr std::int64_t sequence_cost(const CutRule& rule, std::int32_t blocks) n
   return (blocks < 1 ? 1 : blocks) + starts * rule.sequence_overhead;
 }
 
-/// kSpread: sizes to try for the largest piece, [least, most], the first that needs no more than
-/// num_groups pieces is taken. A smaller one than `least` cannot be; with a larger one than `most`
-/// even shares end sooner, and the row is cut as in kFlow.
+/// kSpread: sizes to try for the largest piece, from `least` to `most`. The first that needs no
+/// more than num_groups pieces is taken; where there is none, even shares end sooner, and the row
+/// is cut as in kFlow.
 struct LargestPiece {
-  std::int32_t least = 1;
+  std::int32_t least = 1;  // a mean share, or less
   std::int32_t most = 1;
 
   constexpr LargestPiece(const CutRule& rule, const GroupShape& shape,
                          std::int64_t total_cost) noexcept {
     const std::int64_t blocks = total_cost - shape.num_sequences() * (rule.sequence_overhead + 1);
     least = static_cast<std::int32_t>(std::max<std::int64_t>(1, blocks / shape.num_groups));
+    // Even shares end in whole blocks and move off the ends of sequences: a block later than that.
     const std::int64_t share = (total_cost + shape.num_groups - 1) / shape.num_groups;
-    most =
-        static_cast<std::int32_t>(share) + 1;  // a split of kFlow costs a block more than it says
+    most = static_cast<std::int32_t>(share + 1);
   }
 };
 
