@@ -48,9 +48,38 @@ std::int32_t most_splits(const WorkPlan& plan) {
   return num_splits;
 }
 
+/// Most pieces of any sequence of a CUDA plan made on the host.
+std::int32_t most_pieces(const GroupPlan& groups) {
+  std::int32_t most = 1;
+  std::int32_t num_pieces = 1;  // of the sequence that goes on
+  for (std::size_t range = 0; range + 1 < groups.cuts.size(); ++range) {
+    const Cut& begin = groups.cuts[range];
+    const Cut& end = groups.cuts[range + 1];
+    if (begin.block_idx > 0 && begin != end) most = std::max(most, ++num_pieces);
+    if (begins_split_sequence(begin, end)) num_pieces = 1;
+  }
+  return most;
+}
+
+algorithm::KernelArithmetic cuda_arithmetic_of(const WorkPlan& plan, bool is_portable) {
+  is_portable = is_portable || plan.kernel_name == "portable_decode_dense";
+  algorithm::KernelArithmetic arithmetic = algorithm::tensor_core_arithmetic(
+      plan.problem.q_dtype, is_portable ? 80 : plan.device.sm_arch);
+  if (is_portable) {
+    arithmetic.keys_per_block = 32;
+  } else {
+    arithmetic.sums_rounded_weights = false;
+    arithmetic.max_lag = 8;
+    arithmetic.keys_per_block = plan.groups.shape.tokens_per_block;
+  }
+  arithmetic.num_splits = most_pieces(plan.groups);
+  return arithmetic;
+}
+
 }  // namespace
 
-algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan) {
+algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan, bool is_portable) {
+  if (plan.device.kind == DeviceKind::kCuda) return cuda_arithmetic_of(plan, is_portable);
   algorithm::KernelArithmetic arithmetic = plan.cpu_isa == CpuIsa::kAvx512Bf16
                                                ? algorithm::kBFloat16DotArithmetic
                                                : algorithm::kFloat32Arithmetic;

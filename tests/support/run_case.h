@@ -29,9 +29,10 @@ struct RunReport {
   Agreement max_logits;  // prefill
 };
 
-/// The arithmetic that a plan's kernel must keep to: bfloat16 weights with kAvx512Bf16, else
-/// float32.
-algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan);
+/// The arithmetic that a plan's kernel must keep to. CPU: bfloat16 weights with kAvx512Bf16, else
+/// float32. CUDA: tensor cores; is_portable: the call takes the portable kernel, whatever is
+/// planned.
+algorithm::KernelArithmetic arithmetic_of(const WorkPlan& plan, bool is_portable = false);
 
 /// The sharper model where its assumption holds of the inputs: nothing repeats, scores are spread.
 algorithm::ErrorModel error_model_of(const CaseSpec& spec);
