@@ -1,0 +1,48 @@
+// What the kernel serves and asks for; plain C++, in builds without CUDA too.
+#include <fmt/format.h>
+
+#include "hardware/cuda/decode_launch.h"
+#include "hardware/portable/decode_dense/config.h"
+
+namespace seesaw::cuda {
+
+namespace decode_dense = portable::decode_dense;
+
+std::string why_not_portable(const AttentionProblem& problem, const DeviceSpec& device) {
+  using Widest = decode_dense::WideConfig;
+  if (device.sm_arch < 80) {
+    return fmt::format("needs compute capability 8.0, the device has {}.{}", device.sm_arch / 10,
+                       device.sm_arch % 10);
+  }
+  if (device.shared_memory_bytes < Widest::kSharedBytes) {
+    return fmt::format("needs {} bytes of shared memory for a block, the device has {}",
+                       Widest::kSharedBytes, device.shared_memory_bytes);
+  }
+  if (problem.phase != Phase::kDecode) return "serves decode only";
+  if (problem.sparsity != Sparsity::kDense) return "serves dense attention only";
+  const DType type = problem.q_dtype;
+  if (type != DType::kBFloat16 && type != DType::kFloat16) {
+    return fmt::format("serves bfloat16 and float16 queries, q is {}", to_string(type));
+  }
+  if (problem.kv_format != *plain_format(type)) {
+    return fmt::format("needs a cache of q's type, {}; it is {}", to_string(type),
+                       to_string(problem.kv_format));
+  }
+  if (!is_attention_float(problem.out_dtype)) {
+    return fmt::format("writes bfloat16, float16 and float32; out is {}",
+                       to_string(problem.out_dtype));
+  }
+  if (problem.d_qk > Widest::kDQk || problem.d_v > Widest::kDV) {
+    return fmt::format("holds d_qk up to {} and d_v up to {}; asked for {} and {}", Widest::kDQk,
+                       Widest::kDV, problem.d_qk, problem.d_v);
+  }
+  return {};
+}
+
+DecodeTraits portable_traits(const AttentionProblem&) {
+  return {.rows_per_tile = decode_dense::kRows,
+          .tokens_per_block = decode_dense::kTokens,
+          .max_group_size = 4};  // as the tuned kernel's, whose plans it must serve
+}
+
+}  // namespace seesaw::cuda
