@@ -127,12 +127,13 @@ constexpr bool begins_split_sequence(const Cut& begin, const Cut& end) noexcept 
 struct CutRule {
   enum class Kind : std::uint8_t {
     kFlow,    // even shares of the whole row of sequences; a range may touch several
-    kSpread,  // sequences are fewer than groups: each gets groups of its own, by its length
+    kSpread,  // no more sequences than groups: each gets groups of its own, by its length, where
+              // that ends no later than even shares; else as kFlow
     kPieces,  // each sequence is cut by its own length only, ranges are dealt in order
   };
   Kind kind = Kind::kFlow;
   std::int32_t sequence_overhead = 0;  // what starting a sequence costs, in blocks
-  std::int32_t min_piece_blocks = 1;   // kFlow: no smaller piece is cut off
+  std::int32_t min_piece_blocks = 1;   // kFlow, kSpread: no smaller piece is cut off
   std::int32_t max_pieces = 1;         // kPieces: ranges of a sequence
   std::int32_t blocks_per_piece = 1;   // kPieces: fewer pieces where they would be smaller
 };
