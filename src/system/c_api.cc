@@ -96,6 +96,8 @@ seesaw_status seesaw_kernel_at(size_t kernel_idx, seesaw_kernel_info* info) noex
     copy_text(kernel.name.c_str(), made.name, sizeof made.name);
     made.device_kind = static_cast<int32_t>(kernel.device);
     made.cpu_isa = static_cast<int32_t>(kernel.cpu_isa);
+    made.sm_arch = kernel.sm_arch;
+    made.runs_on_newer = kernel.runs_on_newer ? 1 : 0;
     made.is_supported = kernel.is_supported ? 1 : 0;
     for (const seesaw::KernelFormats& formats : kernel.formats) {
       if (made.num_formats == SEESAW_MAX_KERNEL_FORMATS) break;
@@ -115,6 +117,17 @@ seesaw_status seesaw_executor_create_cpu(int32_t num_threads, seesaw_executor** 
     if (Status status = check_pointer(executor, "executor"); !status.is_ok()) return status;
     auto made =
         std::make_unique<seesaw_executor>(seesaw_executor{seesaw::Executor::cpu(num_threads)});
+    *executor = made.release();
+    return Status::ok();
+  });
+}
+
+seesaw_status seesaw_executor_create_cuda(int32_t ordinal, void* stream,
+                                          seesaw_executor** executor) noexcept {
+  return guarded([&]() -> Status {
+    if (Status status = check_pointer(executor, "executor"); !status.is_ok()) return status;
+    auto made =
+        std::make_unique<seesaw_executor>(seesaw_executor{seesaw::Executor::cuda(ordinal, stream)});
     *executor = made.release();
     return Status::ok();
   });
@@ -212,6 +225,26 @@ seesaw_status seesaw_plan_create(const seesaw_problem* problem, const seesaw_dev
   });
 }
 
+seesaw_status seesaw_plan_create_for_device_lengths(const seesaw_problem* problem,
+                                                    const seesaw_device* device,
+                                                    const seesaw_plan_options* options,
+                                                    seesaw_plan** plan) noexcept {
+  return guarded([&]() -> Status {
+    seesaw::AttentionProblem to_plan;
+    seesaw::DeviceSpec spec;
+    seesaw::PlanOptions plan_options;
+    Status status = check_pointer(plan, "plan");
+    if (status.is_ok()) status = to_problem(problem, to_plan);
+    if (status.is_ok()) status = to_device(device, spec);
+    if (status.is_ok()) status = to_options(options, plan_options);
+    if (!status.is_ok()) return status;
+    auto made = seesaw::plan_for_device_lengths(to_plan, spec, plan_options);
+    if (!made) return made.status();
+    *plan = std::make_unique<seesaw_plan>(seesaw_plan{std::move(made).value()}).release();
+    return Status::ok();
+  });
+}
+
 seesaw_status seesaw_plan_destroy(seesaw_plan* plan) noexcept {
   delete plan;
   return SEESAW_OK;
@@ -288,6 +321,22 @@ Status to_args(const CArgs& from, Args& to, seesaw::DataCheck& check) {
 }
 
 }  // namespace
+
+seesaw_status seesaw_prepare(const seesaw_plan* plan, const seesaw_tensor* kv_lengths,
+                             void* workspace, size_t workspace_bytes,
+                             seesaw_executor* executor) noexcept {
+  return guarded([&]() -> Status {
+    seesaw::ConstTensorView lengths;
+    Status status = check_pointers({plan, executor}, "plan", "executor");
+    if (status.is_ok() && kv_lengths != nullptr) {
+      status = to_view(*kv_lengths, "kv_lengths", lengths);
+    }
+    if (!status.is_ok()) return status;
+    return seesaw::prepare(plan->plan, lengths,
+                           {static_cast<std::byte*>(workspace), workspace_bytes},
+                           executor->executor);
+  });
+}
 
 seesaw_status seesaw_decode(const seesaw_plan* plan, const seesaw_decode_args* args,
                             seesaw_executor* executor) noexcept {

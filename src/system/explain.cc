@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "scheduling/group_cuts.h"
 #include "seesaw/plan.h"
+#include "system/registry.h"
 #include "system/validate.h"
 
 namespace seesaw {
@@ -35,6 +37,13 @@ void explain_kernel(const WorkPlan& plan, Text text) {
                  plan.device.name.empty() ? "an unnamed device" : plan.device.name,
                  plan.device.num_workers, plan.device.num_workers == 1 ? "" : "s");
   for (const std::string& reason : plan.reasons) fmt::format_to(text, "           {}\n", reason);
+  const KernelRow* kernel = find_kernel(plan.kernel_name);
+  if (kernel == nullptr || kernel->cuda() == nullptr) return;
+  if (kernel->cuda()->why_not_call != nullptr) {
+    fmt::format_to(text,
+                   "           calls whose arrays it cannot take (alignment) go to the next kernel "
+                   "that can\n");
+  }
 }
 
 /// Scores (rows times keys) that each worker computes: the least, the mean and the most.
@@ -62,9 +71,8 @@ Loads loads_of(const WorkPlan& plan) {
   return loads;
 }
 
-void explain_schedule(const WorkPlan& plan, Text text) {
-  fmt::format_to(text, "schedule   {}: {} items of up to {} rows, split at multiples of {} keys\n",
-                 to_string(plan.mode), plan.items.size(), plan.rows_per_tile, plan.kv_granule);
+/// How the items that the plan lists are split, and how much each worker has.
+void explain_items(const WorkPlan& plan, Text text) {
   std::int32_t most_splits = 1;
   for (const CombineItem& combine : plan.combines) {
     most_splits = std::max(most_splits, combine.num_splits);
@@ -80,7 +88,57 @@ void explain_schedule(const WorkPlan& plan, Text text) {
                  loads.mean, loads.most);
 }
 
+constexpr const char* to_string(CutRule::Kind kind) {
+  switch (kind) {
+    case CutRule::Kind::kFlow:
+      return "even shares of all sequences";
+    case CutRule::Kind::kSpread:
+      return "groups of its own for each sequence where that ends no later, else even shares";
+    case CutRule::Kind::kPieces:
+      return "each sequence by its own length only";
+  }
+  return "unknown";
+}
+
+void explain_groups(const WorkPlan& plan, Text text) {
+  const GroupShape& shape = plan.groups.shape;
+  fmt::format_to(text,
+                 "schedule   {}: {} sequences (request, KV head, row group) over {} groups of {} "
+                 "worker{}, {} rows each\n",
+                 to_string(plan.mode), shape.num_sequences(), shape.num_groups, shape.group_size,
+                 shape.group_size == 1 ? "" : "s", shape.rows_per_tile);
+  fmt::format_to(text, "           {} ranges of blocks of {} keys: {}\n", shape.num_ranges,
+                 shape.tokens_per_block, to_string(plan.groups.rule.kind));
+  if (shape.num_sequences() == 0) return;
+  if (plan.has_device_lengths()) {
+    fmt::format_to(text, "           lengths are on the device: prepare() divides there\n");
+    return;
+  }
+  WorkPlan listed;
+  scheduling::list_items(plan.groups, plan.kv_lengths, listed);
+  listed.num_slots = 0;  // those in use, of the room that there is
+  for (const CombineItem& combine : listed.combines) listed.num_slots += combine.num_splits;
+  explain_items(listed, text);
+}
+
+void explain_schedule(const WorkPlan& plan, Text text) {
+  if (plan.device.kind == DeviceKind::kCuda) return explain_groups(plan, text);
+  fmt::format_to(text, "schedule   {}: {} items of up to {} rows, split at multiples of {} keys\n",
+                 to_string(plan.mode), plan.items.size(), plan.rows_per_tile, plan.kv_granule);
+  explain_items(plan, text);
+}
+
 void explain_workspace(const WorkPlan& plan, Text text) {
+  if (plan.device.kind == DeviceKind::kCuda) {
+    const GroupPlan& groups = plan.groups;
+    fmt::format_to(text,
+                   "workspace  {} bytes: {} slots of {}, {} of cuts, ranges and lengths, {} of the "
+                   "planner's sums\n",
+                   plan.workspace_bytes, plan.workspace_bytes == 0 ? 0 : groups.shape.num_slots(),
+                   plan.slot_stride, groups.scratch_offset - groups.cuts_offset,
+                   plan.workspace_bytes - groups.scratch_offset);
+    return;
+  }
   fmt::format_to(text,
                  "workspace  {} bytes: {} slots of {}, {} of query offsets, {} workers' scratch of "
                  "{}\n",

@@ -14,6 +14,9 @@ namespace seesaw {
 /// kInvalidArgument, naming the field.
 Status verify_plan(const WorkPlan& plan);
 
+/// The same for a CUDA plan, by verify_plan.
+Status verify_groups(const WorkPlan& plan);
+
 /// Reads block_table for the pages that the planned lengths use, or indices and top_k_lengths; of
 /// requests without query tokens nothing. Views have been validated. Time is O(entries used).
 /// Errors: kCorruptData with the entry's coordinates, e.g. "block_table[3, 7]: is 812, ...".

@@ -34,6 +34,11 @@ Status validate_plan(const WorkPlan& plan, Phase phase);
 Status validate_decode(const WorkPlan& plan, const DecodeArgs& args);
 Status validate_prefill(const WorkPlan& plan, const PrefillArgs& args);
 
+/// Lengths on the device where the plan was made for such, else none, and the workspace. The plan
+/// has been validated and is a CUDA plan.
+Status validate_prepare(const WorkPlan& plan, const ConstTensorView& kv_lengths,
+                        std::span<const std::byte> workspace);
+
 /// Query tokens of the whole call: b * s_q, or the sum of the chunks.
 std::int64_t total_query_tokens(const WorkPlan& plan) noexcept;
 

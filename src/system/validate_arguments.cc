@@ -138,6 +138,26 @@ Status check_workspace(const WorkPlan& plan, std::span<const std::byte> workspac
                   past, kWorkspaceAlignment, kWorkspaceAlignment)};
 }
 
+/// prepare() copies them to the device as the shape counts them.
+Status check_cut_counts(const GroupPlan& groups) {
+  const struct {
+    const char* name;
+    std::size_t actual;
+    std::int64_t expected;
+  } counts[] = {
+      {"cuts", groups.cuts.size(), std::int64_t{groups.shape.num_ranges} + 1},
+      {"first_ranges", groups.first_ranges.size(), std::int64_t{groups.shape.num_groups} + 1},
+  };
+  for (const auto& count : counts) {
+    if (static_cast<std::int64_t>(count.actual) != count.expected) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("plan.groups.{}.size(): is {}, must be {}: was the plan changed by hand?",
+                          count.name, count.actual, count.expected)};
+    }
+  }
+  return Status::ok();
+}
+
 constexpr ViewRule float_output(const char* name) {
   return {.name = name,
           .dtype = DType::kFloat32,
@@ -163,7 +183,8 @@ Status validate_plan(const WorkPlan& plan, Phase phase) {
     std::size_t actual;
     bool is_used;
   } counts[] = {
-      {"kv_lengths", plan.kv_lengths.size(), problem.sparsity == Sparsity::kDense},
+      {"kv_lengths", plan.kv_lengths.size(),
+       problem.sparsity == Sparsity::kDense && !plan.has_device_lengths()},
       {"q_lengths", plan.q_lengths.size(), phase == Phase::kPrefill},
   };
   for (const auto& count : counts) {
@@ -187,6 +208,24 @@ Status validate_decode(const WorkPlan& plan, const DecodeArgs& args) {
                              {{"b", problem.batch}, {"h_q", problem.h_q}, {"s_q", problem.s_q}}));
   }
   return status.is_ok() ? check_workspace(plan, args.workspace) : status;
+}
+
+Status validate_prepare(const WorkPlan& plan, const ConstTensorView& kv_lengths,
+                        std::span<const std::byte> workspace) {
+  const AttentionProblem& problem = plan.problem;
+  Status status = Status::ok();
+  if (total_query_tokens(plan) == 0) {
+    // There is nothing to divide: lengths may be given or not.
+  } else if (plan.has_device_lengths()) {
+    status = check_view(
+        kv_lengths,
+        with_shape({.name = "kv_lengths", .dtype = DType::kInt32, .last_stride = LastStride::kAny},
+                   {{"b", problem.batch}}));
+  } else {
+    status = check_absent(kv_lengths, "kv_lengths", "where the plan was made for host lengths");
+    if (status.is_ok()) status = check_cut_counts(plan.groups);
+  }
+  return status.is_ok() ? check_workspace(plan, workspace) : status;
 }
 
 Status validate_prefill(const WorkPlan& plan, const PrefillArgs& args) {

@@ -126,6 +126,7 @@ Status check_workspace(const WorkPlan& plan) {
 }  // namespace
 
 Status verify_plan(const WorkPlan& plan) {
+  if (plan.device.kind == DeviceKind::kCuda) return verify_groups(plan);
   Status status = check_workers(plan);
   if (status) status = check_workspace(plan);
   for (std::size_t i = 0; status && i < plan.items.size(); ++i) status = check_item(plan, i);

@@ -45,6 +45,18 @@ inline Status check_optional_view(const ConstTensorView& view, const ViewRule& r
   return view.is_empty_argument() ? Status::ok() : check_view(view, rule);
 }
 
+/// The stride of a dimension; 0 where it is never taken, for then it may be any number.
+template <typename Void>
+std::int64_t taken_step(const BasicTensorView<Void>& view, int dim) {
+  return view.dim(dim) <= 1 ? 0 : view.step(dim);
+}
+
+/// The view's memory; nullptr of a view that is not given, whatever its pointer says.
+template <typename T, typename Void>
+T* given_data(const BasicTensorView<Void>& view) {
+  return view.is_empty_argument() ? nullptr : static_cast<T*>(view.data);
+}
+
 /// Fails if the view is given; `reason` completes "must not be given ...".
 Status check_absent(const ConstTensorView& view, const char* name, const char* reason);
 

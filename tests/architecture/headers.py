@@ -55,7 +55,8 @@ class CompileDatabase:
     def user_of(self, header, includes):
         """(compiler, flags) of a source that includes a header, directly or not; where no source
         does, of the one in the nearest folder. None where sources include it, but this build
-        compiles none of them: their instruction set is not this machine's."""
+        compiles none of them as C++: their instruction set is not this machine's, or they are CUDA
+        sources."""
         users = {header}
         while more := {path for path, targets in includes.items() if users & set(targets)} - users:
             users |= more
@@ -67,7 +68,7 @@ class CompileDatabase:
             return (entry[0] in users, len(shared), same_stem)
 
         best = max((e for e in self.entries if e[0].endswith(".cc")), key=likeness)
-        has_users = any(user.endswith(".cc") for user in users)
+        has_users = any(user.endswith((".cc", ".cu")) for user in users)
         return None if has_users and best[0] not in users else best[1:]
 
 

@@ -258,7 +258,7 @@ TEST(Executors, OneThatWasMovedFromIsRefused) {
   const Executor owner = std::move(executor);
   const Status status = call.run(executor);  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(status.message(), HasSubstr("executor: has 0 threads, must have 1 or more"));
+  EXPECT_THAT(status.message(), HasSubstr("executor: is empty, must not have been moved from"));
 }
 
 // ---- Odd, and allowed ----
