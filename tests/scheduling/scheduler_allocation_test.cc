@@ -1,6 +1,7 @@
 // Planning again allocates nothing.
 #include <gtest/gtest.h>
 
+#include "scheduling/group_case.h"
 #include "scheduling/schedule_case.h"
 #include "support/allocation_hooks.h"
 
@@ -90,6 +91,22 @@ TEST(ScheduleAllocation, OutOfMemoryLeavesAnEmptyPlan) {
       EXPECT_EQ(plan.num_slots, 0);
     }
     EXPECT_GE(num_thrown, 3) << to_string(mode);
+  }
+}
+
+TEST(ScheduleAllocation, CutsForGroupsOfOtherLengths) {
+  auto rng = make_rng();
+  for (int round = 0; round < 200; ++round) {
+    GroupCase c = random_group_case(rng);
+    GroupPlan plan;
+    std::vector<std::int64_t> scratch;
+    ASSERT_TRUE(c.choose(plan));
+    ASSERT_TRUE(cut_groups(c.kv_lengths, plan, scratch));
+    c.kv_lengths = random_group_lengths(rng, c.input.problem.batch, 100'000);
+    const std::int64_t before = num_allocations();
+    const bool planned = c.choose(plan).is_ok() && cut_groups(c.kv_lengths, plan, scratch).is_ok();
+    if (!planned) FAIL();
+    ASSERT_EQ(num_allocations(), before) << c.describe();
   }
 }
 
