@@ -58,7 +58,7 @@ struct Cursor {
   std::int32_t num_items;  // so far, that one included
 };
 
-struct Lists {
+struct alignas(8) Lists {  // barriers follow it
   Step steps[kRingSteps];
   Item items[kRingSteps];
   std::int32_t pages[kRingSteps][kMaxSubPages];  // -1: not read

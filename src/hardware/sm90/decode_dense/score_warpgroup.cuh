@@ -56,6 +56,11 @@ struct ScoreWarpgroup {
     return threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
   }
 
+  /// The step of the tile of keys before step idx's.
+  __device__ __forceinline__ int tile_before(int idx) const {
+    return idx - (block.step(idx).flags & kFirstTile ? 2 : 1);
+  }
+
   /// Everything before the first tile's softmax.
   __device__ __forceinline__ void start() {
     for (int i = 0; i < Config::kStages; ++i) load_step(i);
@@ -216,17 +221,15 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
       self.weigh_tile(num_tiles & 1, weights);
 
       const auto publish = [&] {
-        if (num_tiles > 0) {
-          ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
-        }
+        if (num_tiles > 0) ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
         if (is_last) self.finish_item(block.step(idx));
         self.publish(idx, weights);
         ++num_tiles;
         // The value warpgroups have left the stage of the tile before: they refill it unless it is
         // for queries.
-        const int before = idx - (block.step(idx).flags & kFirstTile ? 2 : 1);
-        if (before > 0 && block.step(before + Config::kStages).flags & kQuery) {
-          load_query_stage<Config, Element>(block, before + Config::kStages);
+        const int refill = self.tile_before(idx) + Config::kStages;
+        if (num_tiles > 1 && block.step(refill).flags & kQuery) {
+          load_query_stage<Config, Element>(block, refill);
         }
       };
       if (is_last) {
@@ -234,8 +237,9 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
         if (!has_next) break;
         self.take_queries(idx + 1);
       }
-      if (next / kFillSteps != idx / kFillSteps && self.thread() < 32) {
-        list_steps(*block.args, block.rank, (next / kFillSteps + 1) * kFillSteps, block.lists());
+      // The steps before this one are done with: their places are listed anew.
+      if (self.tile_before(idx) / kFillSteps != idx / kFillSteps && self.thread() < 32) {
+        list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
       }
       self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1);
       if (!is_last) publish();
