@@ -17,10 +17,11 @@
 
 namespace seesaw::portable::decode_dense {
 
-constexpr int kKeyTiles = kStepTokens / 8;
-
-/// Scores or weights of 16 rows and a step's keys: [key tile], C operands.
-using Scores = float[kKeyTiles][4];
+/// Scores of 16 rows and a step's keys, as C operands; weights, as A operands.
+template <typename Config>
+using Scores = float[Config::kKeyTiles][4];
+template <typename Config>
+using Weights = std::uint32_t[Config::kWeightSteps][4];
 
 /// The online softmax of this lane's rows, g and g + 8 (ptx/mma.cuh); l is of this lane's columns.
 struct RowStates {
@@ -32,18 +33,18 @@ struct RowStates {
 template <typename Config, typename Element>
 __device__ __forceinline__ void multiply_keys(std::uint32_t keys,
                                               const std::uint32_t (&q)[Config::kScoreSteps][4],
-                                              Scores& s) {
+                                              Scores<Config>& s) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   // Matrices 0 and 1 are eight keys at dimensions 0 and 8, matrices 2 and 3 the next eight keys.
   const int key = lane % 8 + lane / 16 * 8;
   keys += 2 * (key * Config::kPitch + lane / 8 % 2 * 8);
 #pragma unroll
-  for (int tile = 0; tile < kKeyTiles; ++tile)
+  for (int tile = 0; tile < Config::kKeyTiles; ++tile)
     s[tile][0] = s[tile][1] = s[tile][2] = s[tile][3] = 0;
 #pragma unroll
   for (int step = 0; step < Config::kScoreSteps; ++step) {
 #pragma unroll
-    for (int tile = 0; tile < kKeyTiles; tile += 2) {
+    for (int tile = 0; tile < Config::kKeyTiles; tile += 2) {
       std::uint32_t k[4];
       load_matrices(k, keys + 2 * (8 * tile * Config::kPitch + 16 * step));
       multiply_add<Element>(s[tile], q[step], k[0], k[1]);
@@ -52,19 +53,20 @@ __device__ __forceinline__ void multiply_keys(std::uint32_t keys,
   }
 }
 
-/// Adds the other warp's half. scores: float4 [kWarps][kKeyTiles][32]; a lane finds its own numbers
-/// of the other warp under its own number.
-__device__ __forceinline__ void add_halves(float4* scores, int warp, Scores& s) {
+/// Adds the other warp's half. scores: float4 [kWarps][Config::kKeyTiles][32]; a lane finds its own
+/// numbers of the other warp under its own number.
+template <typename Config>
+__device__ __forceinline__ void add_halves(float4* scores, int warp, Scores<Config>& s) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  float4* const mine = scores + warp * kKeyTiles * 32 + lane;
-  const float4* const other = scores + (warp ^ 1) * kKeyTiles * 32 + lane;
+  float4* const mine = scores + warp * Config::kKeyTiles * 32 + lane;
+  const float4* const other = scores + (warp ^ 1) * Config::kKeyTiles * 32 + lane;
 #pragma unroll
-  for (int tile = 0; tile < kKeyTiles; ++tile) {
+  for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
     mine[32 * tile] = make_float4(s[tile][0], s[tile][1], s[tile][2], s[tile][3]);
   }
   barrier(1 + warp / 2, 64);
 #pragma unroll
-  for (int tile = 0; tile < kKeyTiles; ++tile) {
+  for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
     const float4 x = other[32 * tile];
     s[tile][0] += x.x;
     s[tile][1] += x.y;
@@ -90,8 +92,9 @@ __device__ __forceinline__ std::int32_t all_visible_end(const GroupShape& shape,
 }
 
 /// Sets the scores of keys that a row does not see to -inf.
+template <typename Config>
 __device__ __forceinline__ void mask(const GroupShape& shape, const Item& item, int warp_row,
-                                     std::int32_t first_key, Scores& s) {
+                                     std::int32_t first_key, Scores<Config>& s) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   first_key += lane % 4 * 2;
 #pragma unroll
@@ -100,7 +103,7 @@ __device__ __forceinline__ void mask(const GroupShape& shape, const Item& item, 
     const std::int32_t num_visible =
         min(item.key_end, keys_of_rows(shape, item.s_k, row + 1)) - first_key;
 #pragma unroll
-    for (int tile = 0; tile < kKeyTiles; ++tile) {
+    for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
       if (8 * tile >= num_visible) s[tile][2 * half] = -INFINITY;
       if (8 * tile + 1 >= num_visible) s[tile][2 * half + 1] = -INFINITY;
     }
@@ -109,15 +112,14 @@ __device__ __forceinline__ void mask(const GroupShape& shape, const Item& item, 
 
 /// Turns scores into weights, as A operands rounded to the element type, and raises the states.
 /// `factors` are what O is owed.
-template <typename Element>
-__device__ __forceinline__ void take_softmax(const Scores& s, RowStates& states,
-                                             float (&factors)[2],
-                                             std::uint32_t (&p)[kStepTokens / 16][4]) {
+template <typename Config, typename Element>
+__device__ __forceinline__ void take_softmax(const Scores<Config>& s, RowStates& states,
+                                             float (&factors)[2], Weights<Config>& p) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float m = states.m_log2[half];
 #pragma unroll
-    for (int tile = 0; tile < kKeyTiles; ++tile) {
+    for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
       m = fmaxf(m, fmaxf(s[tile][2 * half], s[tile][2 * half + 1]));
     }
     m = max_of_row(m);
@@ -127,7 +129,7 @@ __device__ __forceinline__ void take_softmax(const Scores& s, RowStates& states,
     states.m_log2[half] = m;
     float l = 0;
 #pragma unroll
-    for (int tile = 0; tile < kKeyTiles; ++tile) {
+    for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
       const std::uint32_t pair = pack<Element>(exp2_approx(s[tile][2 * half] - subtrahend),
                                                exp2_approx(s[tile][2 * half + 1] - subtrahend));
       const float2 rounded = unpack<Element>(pair);
@@ -140,14 +142,13 @@ __device__ __forceinline__ void take_softmax(const Scores& s, RowStates& states,
 
 /// o += P V over half of d_v, from `values`: the address of the stage's first key at that half.
 template <typename Config, typename Element>
-__device__ __forceinline__ void multiply_values(std::uint32_t values,
-                                                const std::uint32_t (&p)[kStepTokens / 16][4],
+__device__ __forceinline__ void multiply_values(std::uint32_t values, const Weights<Config>& p,
                                                 float (&o)[Config::kValueTiles][4]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   // Matrices 0 and 1 are eight columns of keys 0 and 8, matrices 2 and 3 the next eight columns.
   values += 2 * (lane % 16 * Config::kPitch + lane / 16 * 8);
 #pragma unroll
-  for (int step = 0; step < kStepTokens / 16; ++step) {
+  for (int step = 0; step < Config::kWeightSteps; ++step) {
 #pragma unroll
     for (int tile = 0; tile < Config::kValueTiles; tile += 2) {
       std::uint32_t v[4];
@@ -167,20 +168,20 @@ __device__ __forceinline__ void attend(const cuda::DecodeCall& call, const Item&
                                        RowStates& states, float (&o)[Config::kValueTiles][4]) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int half = warp % 2;
-  Scores s;
+  Scores<Config> s;
   multiply_keys<Config, Element>(shared_address(stage + half * (Config::kDQk / 2)), q, s);
-  add_halves(scores, warp, s);
+  add_halves<Config>(scores, warp, s);
 #pragma unroll
-  for (int tile = 0; tile < kKeyTiles; ++tile) {
+  for (int tile = 0; tile < Config::kKeyTiles; ++tile) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) s[tile][i] *= call.scale_log2;
   }
-  if (visible_end - first_key < kStepTokens) {
-    mask(call.shape, item, warp / 2 * kWarpRows, first_key, s);
+  if (visible_end - first_key < Config::kStepTokens) {
+    mask<Config>(call.shape, item, warp / 2 * kWarpRows, first_key, s);
   }
   float factors[2];
-  std::uint32_t p[kStepTokens / 16][4];
-  take_softmax<Element>(s, states, factors, p);
+  Weights<Config> p;
+  take_softmax<Config, Element>(s, states, factors, p);
   if (__any_sync(0xffffffffu, factors[0] != 1 || factors[1] != 1)) {
 #pragma unroll
     for (int tile = 0; tile < Config::kValueTiles; ++tile) {
@@ -190,7 +191,8 @@ __device__ __forceinline__ void attend(const cuda::DecodeCall& call, const Item&
       o[tile][3] *= factors[1];
     }
   }
-  multiply_values<Config, Element>(shared_address(stage + half * (Config::kDV / 2)), p, o);
+  multiply_values<Config, Element>(
+      shared_address(stage + item.first_column + half * (Config::kDV / 2)), p, o);
 }
 
 }  // namespace seesaw::portable::decode_dense

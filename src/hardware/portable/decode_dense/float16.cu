@@ -7,9 +7,13 @@ namespace seesaw::portable::decode_dense {
 
 Status launch_float16(const cuda::DecodeCall& call, const Alignment& alignment,
                       cuda::StreamHandle stream) {
-  const bool is_narrow = call.d_qk <= NarrowConfig::kDQk && call.d_v <= NarrowConfig::kDV;
-  return is_narrow ? launch_instance<NarrowConfig, __half>(call, alignment, stream)
-                   : launch_instance<WideConfig, __half>(call, alignment, stream);
+  if (serves<NarrowConfig>(call.d_qk, call.d_v)) {
+    return launch_instance<NarrowConfig, __half>(call, alignment, stream);
+  }
+  if (serves<WideConfig>(call.d_qk, call.d_v)) {
+    return launch_instance<WideConfig, __half>(call, alignment, stream);
+  }
+  return launch_instance<TallConfig, __half>(call, alignment, stream);
 }
 
 }  // namespace seesaw::portable::decode_dense

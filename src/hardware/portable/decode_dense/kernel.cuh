@@ -21,29 +21,30 @@ __device__ __forceinline__ void compute_item(const cuda::DecodeCall& call,
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int warp_row = warp / 2 * kWarpRows;
   const bool has_rows = item.rows.begin + warp_row < item.rows.end;
-  const auto stage_at = [&](std::uint32_t step) {
-    return shared + step % kStages * (Config::kStageBytes / 2);
-  };
   float4* const scores = reinterpret_cast<float4*>(shared + Config::kScoresAt / 2);
-  const std::uint32_t num_steps =
-      (static_cast<std::uint32_t>(item.key_end - item.key_begin) + kStepTokens - 1) / kStepTokens;
-  KeyLoader<Config> loader(call, alignment, item);
-  if (num_steps > 0) loader.load_step(stage_at(0));
+  // Items begin at multiples of two steps. Unsigned: the last step may end beyond 2^31 - 1.
+  const auto stage_of = [&](std::uint32_t key) {
+    return shared + key / Config::kStepTokens % kStages * (Config::kStageBytes / 2);
+  };
+  const auto key_begin = static_cast<std::uint32_t>(item.key_begin);
+  const auto key_end = static_cast<std::uint32_t>(item.key_end);
 
+  KeyLoader<Config> loader(call, alignment, item);
+  if (key_begin < key_end) loader.load_step(stage_of(key_begin));
   std::uint32_t q[Config::kScoreSteps][4];
   load_queries(call, alignment, item, warp_row, warp % 2 * (Config::kDQk / 2), q);
   float o[Config::kValueTiles][4] = {};
   RowStates states;
   const std::int32_t visible_end = all_visible_end(call.shape, item, warp_row);
 #pragma unroll 1
-  for (std::uint32_t step = 0; step < num_steps; ++step) {
+  for (std::uint32_t key = key_begin; key < key_end; key += Config::kStepTokens) {
     wait_for_copies();
     __syncthreads();  // this step's keys are there, and the last step's have been read
-    if (step + 1 < num_steps) loader.load_step(stage_at(step + 1));
+    const std::uint32_t next = key + Config::kStepTokens;
+    if (next < key_end) loader.load_step(stage_of(next));
     if (!has_rows) continue;
-    attend<Config, Element>(call, item, visible_end,
-                            item.key_begin + static_cast<std::int32_t>(step * kStepTokens),
-                            stage_at(step), scores, q, states, o);
+    attend<Config, Element>(call, item, visible_end, static_cast<std::int32_t>(key), stage_of(key),
+                            scores, q, states, o);
   }
   if (has_rows) store_item<Config>(call, item, warp_row, states, o);
 }
@@ -60,7 +61,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) open_cursor(call, cursor);
   while (true) {
     __syncthreads();  // the last item has been read, and its keys
-    if (threadIdx.x == 0) next_item(call, cursor);
+    if (threadIdx.x == 0) next_item(call, Config::kDV, cursor);
     __syncthreads();
     if (!cursor.has_item) return;
     compute_item<Config, Element>(call, alignment, cursor.item, shared);

@@ -37,8 +37,8 @@ Status launch_decode_portable(const DecodeCall& call, StreamHandle stream) {
   const GroupShape& shape = call.shape;
   if (shape.num_sequences() == 0 || shape.num_rows() == 0) return Status::ok();
   if (shape.rows_per_tile != decode_dense::kRows ||
-      shape.tokens_per_block % decode_dense::kStepTokens != 0 ||
-      call.d_qk > decode_dense::WideConfig::kDQk || call.d_v > decode_dense::WideConfig::kDV) {
+      shape.tokens_per_block != decode_dense::kTokens ||
+      call.d_qk > decode_dense::TallConfig::kDQk || call.d_v > call.d_qk) {
     return {StatusCode::kInternal,
             "portable_decode_dense: called with a plan or dimensions that "
             "it said it does not serve"};

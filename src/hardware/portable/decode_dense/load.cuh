@@ -54,20 +54,18 @@ class KeyLoader {
  public:
   /// Fetches the first step's page number.
   __device__ KeyLoader(const cuda::DecodeCall& call, const Alignment& alignment, const Item& item)
-      : call_(call), alignment_(alignment), key_end_(static_cast<std::uint32_t>(item.key_end)) {
-    table_ = call.block_table + item.sequence.request_idx * call.block_table_request_stride;
-    cache_ = static_cast<const std::uint16_t*>(call.kv_cache) +
-             item.sequence.kv_head_idx * call.kv_head_stride;
+      : call_(call), alignment_(alignment), item_(item) {
     key_ = static_cast<std::uint32_t>(item.key_begin) + threadIdx.x / kThreadsPerKey;
     fetch_page();
   }
 
   /// Starts copying the next step's keys into `stage` (its first byte); wait_for_copies() ends it.
   __device__ void load_step(std::uint16_t* stage) {
-    const bool is_valid = key_ < key_end_;
-    const std::uint16_t* key = cache_;
+    const bool is_valid = is_in_item();
+    const std::uint16_t* key = static_cast<const std::uint16_t*>(call_.kv_cache);
     if (is_valid) {
-      key += std::int64_t{page_} * call_.page_stride +
+      key += item_.sequence.kv_head_idx * call_.kv_head_stride +
+             std::int64_t{page_} * call_.page_stride +
              std::int64_t{token_in_page_} * call_.token_stride;
     }
     std::uint16_t* const to =
@@ -77,20 +75,23 @@ class KeyLoader {
     } else {
       copy_elements(to, key, is_valid);
     }
-    key_ += kStepTokens;
+    key_ += Config::kStepTokens;
     fetch_page();
   }
 
  private:
-  static constexpr int kThreadsPerKey = kThreads / kStepTokens;
+  static constexpr int kThreadsPerKey = kThreads / Config::kStepTokens;
+
+  __device__ bool is_in_item() const { return key_ < static_cast<std::uint32_t>(item_.key_end); }
 
   /// A step ahead, so that no copy waits for it.
   __device__ void fetch_page() {
-    if (key_ >= key_end_) return;
+    if (!is_in_item()) return;
     const auto page_size = static_cast<std::uint32_t>(call_.page_size);
     const std::uint32_t page_idx = key_ / page_size;
     token_in_page_ = key_ - page_idx * page_size;
-    page_ = table_[page_idx * call_.block_table_page_stride];
+    page_ = call_.block_table[item_.sequence.request_idx * call_.block_table_request_stride +
+                              page_idx * call_.block_table_page_stride];
   }
 
   __device__ void copy_aligned(std::uint16_t* to, const std::uint16_t* key, bool is_valid) const {
@@ -119,10 +120,8 @@ class KeyLoader {
 
   const cuda::DecodeCall& call_;
   const Alignment& alignment_;
-  const std::int32_t* table_;
-  const std::uint16_t* cache_;
+  const Item& item_;
   // Unsigned: the step after the last may begin beyond 2^31 - 1.
-  std::uint32_t key_end_;
   std::uint32_t key_;  // of this thread in the next step
   std::int32_t page_ = 0;
   std::uint32_t token_in_page_ = 0;

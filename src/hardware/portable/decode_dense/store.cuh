@@ -38,8 +38,8 @@ __device__ void store_item(const cuda::DecodeCall& call, const Item& item, int w
                            const RowStates& states, const float (&o)[Config::kValueTiles][4]) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int d_half = static_cast<int>(threadIdx.x) / 32 % 2;
-  const int first_column = d_half * (Config::kDV / 2);
-  const bool stores_state = d_half == 0 && lane % 4 == 0;
+  const int first_column = item.first_column + d_half * (Config::kDV / 2);
+  const bool stores_state = first_column == 0 && lane % 4 == 0;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float l = sum_of_row(states.l[half]);

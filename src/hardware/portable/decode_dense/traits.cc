@@ -9,14 +9,13 @@ namespace seesaw::cuda {
 namespace decode_dense = portable::decode_dense;
 
 std::string why_not_portable(const AttentionProblem& problem, const DeviceSpec& device) {
-  using Widest = decode_dense::WideConfig;
   if (device.sm_arch < 80) {
     return fmt::format("needs compute capability 8.0, the device has {}.{}", device.sm_arch / 10,
                        device.sm_arch % 10);
   }
-  if (device.shared_memory_bytes < Widest::kSharedBytes) {
+  if (device.shared_memory_bytes < decode_dense::kMaxSharedBytes) {
     return fmt::format("needs {} bytes of shared memory for a block, the device has {}",
-                       Widest::kSharedBytes, device.shared_memory_bytes);
+                       decode_dense::kMaxSharedBytes, device.shared_memory_bytes);
   }
   if (problem.phase != Phase::kDecode) return "serves decode only";
   if (problem.sparsity != Sparsity::kDense) return "serves dense attention only";
@@ -32,10 +31,7 @@ std::string why_not_portable(const AttentionProblem& problem, const DeviceSpec& 
     return fmt::format("writes bfloat16, float16 and float32; out is {}",
                        to_string(problem.out_dtype));
   }
-  if (problem.d_qk > Widest::kDQk || problem.d_v > Widest::kDV) {
-    return fmt::format("holds d_qk up to {} and d_v up to {}; asked for {} and {}", Widest::kDQk,
-                       Widest::kDV, problem.d_qk, problem.d_v);
-  }
+  static_assert(decode_dense::TallConfig::kDQk >= kMaxHeadDim);  // d_v is never above d_qk
   return {};
 }
 

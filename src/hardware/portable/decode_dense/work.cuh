@@ -10,13 +10,14 @@
 
 namespace seesaw::portable::decode_dense {
 
-/// The keys of a sequence that a block multiplies with its rows.
+/// The keys of a sequence that a block multiplies with its rows, and the columns of O that it sums.
 struct Item {
   Sequence sequence;
   RowRange rows;  // of this block's rank
   std::int32_t s_k;
   std::int32_t key_begin;
-  std::int32_t key_end;   // not after the last key that a row sees, nor before key_begin
+  std::int32_t key_end;  // not after the last key that a row sees, nor before key_begin
+  std::int32_t first_column;
   std::int64_t slot_idx;  // counted in ranks; -1: the whole sequence
 };
 
@@ -43,7 +44,8 @@ struct Cursor {
   std::int32_t rank;
   std::int32_t range_idx;
   std::int32_t range_end;
-  std::int32_t sequence_idx;  // the next one in the range; -1: the first
+  std::int32_t sequence_idx;  // of the range; -1: its first
+  std::int32_t next_column;   // of the sequence
   bool has_item;
   Item item;
 };
@@ -55,19 +57,23 @@ __device__ inline void open_cursor(const cuda::DecodeCall& call, Cursor& cursor)
   cursor.range_idx = call.first_ranges[group];
   cursor.range_end = call.first_ranges[group + 1];
   cursor.sequence_idx = -1;
+  cursor.next_column = 0;
 }
 
 /// Moves on to the next item that has rows, if there is one. By one thread.
-__device__ inline void next_item(const cuda::DecodeCall& call, Cursor& cursor) {
+__device__ inline void next_item(const cuda::DecodeCall& call, std::int32_t columns_per_item,
+                                 Cursor& cursor) {
   for (; cursor.range_idx < cursor.range_end; ++cursor.range_idx, cursor.sequence_idx = -1) {
     const Cut begin = call.cuts[cursor.range_idx];
     const Cut end = call.cuts[cursor.range_idx + 1];
     const std::int32_t sequence_end =
         begin == end ? begin.sequence_idx : end.sequence_idx + (end.block_idx > 0 ? 1 : 0);
     if (cursor.sequence_idx < 0) cursor.sequence_idx = begin.sequence_idx;
-    while (cursor.sequence_idx < sequence_end) {
+    for (; cursor.sequence_idx < sequence_end; ++cursor.sequence_idx, cursor.next_column = 0) {
+      if (cursor.next_column >= call.d_v) continue;
       cursor.item = item_of(call, cursor.range_idx, begin, end, cursor.sequence_idx, cursor.rank);
-      ++cursor.sequence_idx;
+      cursor.item.first_column = cursor.next_column;
+      cursor.next_column += columns_per_item;
       cursor.has_item = cursor.item.rows.begin < cursor.item.rows.end;
       if (cursor.has_item) return;
     }
