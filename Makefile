@@ -78,6 +78,16 @@ bench-cpu: ## measure the CPU backend beside its baselines and the machine's lim
 	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_bench_cpu
 	@build/release/benchmarks/seesaw_bench_cpu --json benchmarks/results/cpu.json $(BENCH_ARGS)
 
+.PHONY: gpu-test
+gpu-test: ## run the tests that need a CUDA device (TEST_ARGS: GoogleTest flags, or --sanitize)
+	@tools/setup.sh test
+	@JOBS=$(JOBS) tools/gpu_test.sh $(TEST_ARGS)
+
+.PHONY: gpu-bench
+gpu-bench: ## measure decode on a CUDA device beside the device's limits (BENCH_ARGS=--quick)
+	@tools/setup.sh demo
+	@JOBS=$(JOBS) tools/gpu_bench.sh $(BENCH_ARGS)
+
 .PHONY: format
 format: ## rewrite every C and C++ file in the project's format
 	@tools/setup.sh lint
