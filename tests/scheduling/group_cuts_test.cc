@@ -1,115 +1,23 @@
-// What docs/scheduling.md ("Groups and cuts") promises, on generated calls. A call's pieces are
-// listed as the kernels list them, from seesaw/types/group_plan.h alone.
+// What docs/scheduling.md ("Groups and cuts") promises, on generated calls: whole, in slots of
+// their own, merged, and within limits. group_balance_test.cc has the rest.
 #include "scheduling/group_cuts.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 #include <tuple>
 
-#include "scheduling/group_case.h"
-#include "scheduling/partition.h"
+#include "scheduling/group_pieces.h"
 
 namespace seesaw::scheduling::testing {
 namespace {
 
 using ::seesaw::testing::make_rng;
-using ::seesaw::testing::Rng;
 using ::seesaw::testing::uniform;
 
 constexpr std::int32_t kMostInt32 = std::numeric_limits<std::int32_t>::max();
-
-GroupPlan plan_or_fail(const GroupCase& c) {
-  GroupPlan plan;
-  std::vector<std::int64_t> scratch;
-  Status status = c.choose(plan);
-  if (status) status = cut_groups(c.kv_lengths, plan, scratch);
-  EXPECT_TRUE(status) << status.message() << "\n" << c.describe();
-  return plan;
-}
-
-GroupCase decode_case(std::vector<std::int32_t> kv_lengths, std::int64_t h_q = 64,
-                      std::int32_t max_group_size = 2) {
-  GroupCase c;
-  c.input.problem.batch = static_cast<std::int64_t>(kv_lengths.size());
-  c.input.problem.h_q = h_q;
-  c.input.num_workers = 132;
-  c.input.max_group_size = max_group_size;
-  c.kv_lengths = std::move(kv_lengths);
-  return c;
-}
-
-/// Several shares end at the same place inside the long sequence: empty ranges between its pieces.
-GroupCase case_with_empty_ranges() {
-  GroupCase c = decode_case(std::vector<std::int32_t>(200, 0));
-  c.kv_lengths[50] = 18 * 64;
-  c.sequence_overhead = 0;
-  c.min_piece_blocks = 9;
-  return c;
-}
-
-struct PlacedPiece {
-  Piece piece;
-  std::int32_t group_idx = 0;
-};
-
-/// The pieces of each sequence in the order of the plan, as a kernel of rank 0 goes through them.
-std::vector<std::vector<PlacedPiece>> pieces_of(const GroupPlan& plan,
-                                                const std::vector<std::int32_t>& kv_lengths) {
-  const GroupShape& shape = plan.shape;
-  std::vector<std::vector<PlacedPiece>> pieces(static_cast<std::size_t>(shape.num_sequences()));
-  for (std::int32_t group = 0; group < shape.num_groups; ++group) {
-    const auto g = static_cast<std::size_t>(group);
-    for (std::int32_t r = plan.first_ranges[g]; r < plan.first_ranges[g + 1]; ++r) {
-      const Cut begin = plan.cuts[static_cast<std::size_t>(r)];
-      const Cut end = plan.cuts[static_cast<std::size_t>(r) + 1];
-      for (std::int32_t s = begin.sequence_idx;
-           begin < end && (s < end.sequence_idx || (s == end.sequence_idx && end.block_idx > 0));
-           ++s) {
-        const Sequence sequence = sequence_at(shape, s);
-        const std::int32_t keys = sequence_keys(
-            shape, sequence, kv_lengths[static_cast<std::size_t>(sequence.request_idx)]);
-        pieces[static_cast<std::size_t>(s)].push_back(
-            {piece_in_range(shape, r, begin, end, s, keys), group});
-      }
-    }
-  }
-  return pieces;
-}
-
-/// Keys that the last row of a sequence sees, by the definition of the causal mask.
-std::int64_t keys_by_definition(const GroupCase& c, const GroupShape& shape,
-                                std::int32_t sequence_idx) {
-  const Sequence sequence = sequence_at(shape, sequence_idx);
-  const std::int64_t s_k = c.kv_lengths[static_cast<std::size_t>(sequence.request_idx)];
-  if (c.input.problem.mask == Mask::kNone) return s_k;
-  const std::int64_t rows = c.input.problem.s_q * c.input.problem.group_size();
-  const std::int64_t end = std::min<std::int64_t>(
-      rows, sequence.row_begin + std::int64_t{shape.group_size} * shape.rows_per_tile);
-  const std::int64_t last_query = (end - 1) / c.input.problem.group_size();
-  return std::max<std::int64_t>(0, s_k - c.input.problem.s_q + last_query + 1);
-}
-
-std::int64_t cost_of(const GroupPlan& plan, const Piece& piece) {
-  const std::int64_t keys = piece.key_end - piece.key_begin;
-  return std::max<std::int64_t>(1, ceil_div(keys, plan.shape.tokens_per_block)) +
-         plan.rule.sequence_overhead;
-}
-
-/// What each group's pieces cost.
-std::vector<std::int64_t> group_costs(const GroupPlan& plan,
-                                      const std::vector<std::int32_t>& kv_lengths) {
-  std::vector<std::int64_t> costs(static_cast<std::size_t>(plan.shape.num_groups));
-  for (const auto& pieces : pieces_of(plan, kv_lengths)) {
-    for (const PlacedPiece& placed : pieces) {
-      costs[static_cast<std::size_t>(placed.group_idx)] += cost_of(plan, placed.piece);
-    }
-  }
-  return costs;
-}
 
 // ------------------------------------------------------------------------------------- coverage
 
@@ -289,210 +197,6 @@ TEST(GroupCuts, ListedItemsCoverEveryKeyOfEveryRow) {
   }
 }
 
-// -------------------------------------------------------------------------------------- balance
-
-/// What even shares guarantee: each cut moves half of what it would cut off at the most.
-std::int64_t even_share_bound(const GroupPlan& plan, const std::vector<std::int64_t>& costs) {
-  const std::int64_t total = std::accumulate(costs.begin(), costs.end(), std::int64_t{0});
-  const std::int64_t moved = plan.rule.min_piece_blocks + (plan.rule.sequence_overhead + 1) / 2;
-  return ceil_div(total, plan.shape.num_groups) + 2 * moved + plan.rule.sequence_overhead;
-}
-
-/// Cost of each sequence, whole.
-std::vector<std::int64_t> sequence_costs(const GroupCase& c, const GroupPlan& plan) {
-  std::vector<std::int64_t> costs;
-  for (std::int32_t s = 0; s < plan.shape.num_sequences(); ++s) {
-    const auto keys = static_cast<std::int32_t>(keys_by_definition(c, plan.shape, s));
-    costs.push_back(cost_of(plan, {s, 0, keys, -1}));
-  }
-  return costs;
-}
-
-/// Where kFlow cuts: of the ends of sequences and the places that leave min_piece_blocks or more on
-/// both sides, the nearest to where an even share ends. Tried one by one.
-std::string find_misplaced_cut(const GroupPlan& plan, const std::vector<std::int64_t>& costs) {
-  std::map<Cut, std::int64_t> allowed;  // and what comes before it
-  std::int64_t before = 0;
-  for (std::int32_t s = 0; s < plan.shape.num_sequences(); ++s) {
-    allowed[{s, 0}] = before;
-    const std::int64_t overhead = plan.rule.sequence_overhead;
-    const std::int64_t blocks = costs[static_cast<std::size_t>(s)] - overhead;
-    for (std::int32_t k = plan.rule.min_piece_blocks; blocks - k >= plan.rule.min_piece_blocks;
-         ++k) {
-      allowed[{s, k}] = before + overhead + k;
-    }
-    before += costs[static_cast<std::size_t>(s)];
-  }
-  allowed[{static_cast<std::int32_t>(plan.shape.num_sequences()), 0}] = before;
-  for (std::int64_t i = 0; i < std::ssize(plan.cuts); ++i) {
-    const std::int64_t end = before * i / plan.shape.num_groups;
-    std::int64_t least = before;
-    for (const auto& [cut, cost] : allowed) least = std::min(least, std::abs(cost - end));
-    const Cut cut = plan.cuts[static_cast<std::size_t>(i)];
-    const auto found = allowed.find(cut);
-    if (found == allowed.end() || std::abs(found->second - end) > least) {
-      return fmt::format("cut {} at ({}, {})", i, cut.sequence_idx, cut.block_idx);
-    }
-  }
-  return "";
-}
-
-TEST(GroupCuts, EvenSharesEndAtTheNearestPlace) {
-  auto rng = make_rng();
-  int num_compared = 0;
-  for (int round = 0; round < 600; ++round) {
-    const GroupCase c = random_group_case(rng, 400, 3000);
-    const GroupPlan plan = plan_or_fail(c);
-    if (plan.rule.kind != CutRule::Kind::kFlow) continue;
-    ++num_compared;
-    ASSERT_EQ(find_misplaced_cut(plan, sequence_costs(c, plan)), "") << c.describe();
-  }
-  EXPECT_GT(num_compared, 100);
-}
-
-TEST(GroupCuts, EvenSharesAreBalanced) {
-  auto rng = make_rng();
-  int num_compared = 0;
-  for (int round = 0; round < 1500; ++round) {
-    const GroupCase c = random_group_case(rng, 400);
-    const GroupPlan plan = plan_or_fail(c);
-    if (plan.rule.kind != CutRule::Kind::kFlow) continue;
-    ++num_compared;
-    const auto costs = group_costs(plan, c.kv_lengths);
-    ASSERT_LE(*std::max_element(costs.begin(), costs.end()),
-              even_share_bound(plan, sequence_costs(c, plan)))
-        << c.describe();
-  }
-  EXPECT_GT(num_compared, 300);
-}
-
-// At either end of a sequence; in between a piece is a group's whole share.
-TEST(GroupCuts, EvenSharesCutOffNoSmallPieces) {
-  auto rng = make_rng();
-  for (int round = 0; round < 1500; ++round) {
-    const GroupCase c = random_group_case(rng, 400);
-    const GroupPlan plan = plan_or_fail(c);
-    if (plan.rule.kind != CutRule::Kind::kFlow) continue;
-    for (const Cut& cut : plan.cuts) {
-      if (cut.block_idx == 0) continue;
-      const std::int64_t blocks = ceil_div(keys_by_definition(c, plan.shape, cut.sequence_idx),
-                                           plan.shape.tokens_per_block);
-      ASSERT_GE(cut.block_idx, plan.rule.min_piece_blocks) << c.describe();
-      ASSERT_GE(blocks - cut.block_idx, plan.rule.min_piece_blocks) << c.describe();
-    }
-  }
-}
-
-/// The smallest size of the largest piece where every sequence has groups of its own; by trying
-/// all.
-std::int64_t best_largest_piece(const std::vector<std::int64_t>& blocks, std::int64_t num_groups,
-                                std::int64_t min_piece) {
-  for (std::int64_t largest = 1;; ++largest) {
-    std::int64_t needed = 0;
-    for (const std::int64_t n : blocks) {
-      needed += std::max<std::int64_t>(1, std::min(ceil_div(n, largest), n / min_piece));
-    }
-    if (needed <= num_groups) return largest;
-  }
-}
-
-TEST(GroupCuts, FewSequencesGetGroupsOfTheirOwnOrEvenShares) {
-  auto rng = make_rng();
-  int num_own = 0;
-  int num_even = 0;
-  for (int round = 0; round < 2000; ++round) {
-    const GroupCase c = random_group_case(rng, 132);
-    const GroupPlan plan = plan_or_fail(c);
-    if (plan.rule.kind != CutRule::Kind::kSpread || plan.shape.num_sequences() == 0) continue;
-    const auto whole = sequence_costs(c, plan);
-    std::vector<std::int64_t> blocks;
-    for (const std::int64_t cost : whole) blocks.push_back(cost - plan.rule.sequence_overhead);
-    const std::int64_t min_piece = plan.rule.min_piece_blocks;
-    const std::int64_t largest = best_largest_piece(blocks, plan.shape.num_groups, min_piece);
-    const std::int64_t own = std::max(largest, 2 * min_piece - 1) + plan.rule.sequence_overhead;
-    const auto costs = group_costs(plan, c.kv_lengths);
-    const std::int64_t makespan = *std::max_element(costs.begin(), costs.end());
-    const std::int64_t total = std::accumulate(whole.begin(), whole.end(), std::int64_t{0});
-    if (largest <= ceil_div(total, plan.shape.num_groups) + 1) {
-      ++num_own;
-      ASSERT_LE(makespan, own) << c.describe();
-      std::set<std::int32_t> groups;  // none has two pieces
-      for (const auto& pieces : pieces_of(plan, c.kv_lengths)) {
-        for (const PlacedPiece& placed : pieces) {
-          ASSERT_TRUE(groups.insert(placed.group_idx).second) << c.describe();
-          ASSERT_TRUE(pieces.size() == 1 ||
-                      cost_of(plan, placed.piece) - plan.rule.sequence_overhead >= min_piece)
-              << c.describe();
-        }
-      }
-    } else {
-      ++num_even;
-      ASSERT_LE(makespan, even_share_bound(plan, whole)) << c.describe();
-      if (num_even % 8 == 0) {  // it takes long
-        ASSERT_EQ(find_misplaced_cut(plan, whole), "") << c.describe();
-      }
-    }
-  }
-  EXPECT_GT(num_own, 200);
-  EXPECT_GT(num_even, 50);
-}
-
-/// Where groups begin in kPieces: of all pieces, with the one that begins nearest to where an even
-/// share ends.
-std::string find_misplaced_group(const GroupPlan& plan,
-                                 const std::vector<std::int32_t>& kv_lengths) {
-  std::map<std::int32_t, std::int64_t> begins;  // of ranges: what comes before
-  std::int64_t before = 0;
-  for (const auto& pieces : pieces_of(plan, kv_lengths)) {
-    for (const PlacedPiece& placed : pieces) {
-      const Cut begin{placed.piece.sequence_idx,
-                      placed.piece.key_begin / plan.shape.tokens_per_block};
-      // Of the cuts there, the last one begins the piece, the others empty ranges.
-      const auto after = std::upper_bound(plan.cuts.begin(), plan.cuts.end(), begin);
-      begins[static_cast<std::int32_t>(after - plan.cuts.begin()) - 1] = before;
-      before += cost_of(plan, placed.piece);
-    }
-  }
-  begins[plan.shape.num_ranges] = before;
-  for (std::int64_t g = 0; g < plan.shape.num_groups; ++g) {
-    const std::int64_t end = before * g / plan.shape.num_groups;
-    std::int64_t least = before;
-    for (const auto& [range, cost] : begins) least = std::min(least, std::abs(cost - end));
-    const std::int32_t first = plan.first_ranges[static_cast<std::size_t>(g)];
-    // An empty range stands for the next one that is not.
-    const auto found = begins.lower_bound(first);
-    if (found == begins.end() || std::abs(found->second - end) > least) {
-      return fmt::format("group {} begins with range {}", g, first);
-    }
-  }
-  return "";
-}
-
-TEST(GroupCuts, FixedPiecesAreDealtEvenly) {
-  auto rng = make_rng();
-  int num_compared = 0;
-  for (int round = 0; round < 1500; ++round) {
-    const GroupCase c = random_group_case(rng);
-    const GroupPlan plan = plan_or_fail(c);
-    if (plan.rule.kind != CutRule::Kind::kPieces) continue;
-    ++num_compared;
-    std::int64_t largest = 0;
-    std::int64_t total = 0;
-    for (const auto& pieces : pieces_of(plan, c.kv_lengths)) {
-      for (const PlacedPiece& placed : pieces) {
-        total += cost_of(plan, placed.piece);
-        largest = std::max(largest, cost_of(plan, placed.piece));
-      }
-    }
-    const auto costs = group_costs(plan, c.kv_lengths);
-    ASSERT_LE(*std::max_element(costs.begin(), costs.end()),
-              ceil_div(total, plan.shape.num_groups) + largest)
-        << c.describe();
-    ASSERT_EQ(find_misplaced_group(plan, c.kv_lengths), "") << c.describe();
-  }
-  EXPECT_GT(num_compared, 300);
-}
-
 // ------------------------------------------------------------------------- fixed pieces, examples
 
 std::vector<std::pair<std::int32_t, std::int32_t>> keys_of_pieces(
@@ -528,7 +232,7 @@ TEST(GroupCuts, BatchInvariantPiecesDependOnTheRequestAlone) {
 
 TEST(GroupCuts, ForcedSplitsAreMadeExactly) {
   for (std::int32_t num_splits = 1; num_splits <= 140; ++num_splits) {
-    GroupCase c = decode_case({0, 1, 64, 65, 1000, 8192});
+    GroupCase c = group_decode_case({0, 1, 64, 65, 1000, 8192});
     c.input.num_splits = num_splits;
     const auto pieces = pieces_of(plan_or_fail(c), c.kv_lengths);
     for (std::size_t s = 0; s < pieces.size(); ++s) {
@@ -540,7 +244,7 @@ TEST(GroupCuts, ForcedSplitsAreMadeExactly) {
 
 TEST(GroupCuts, OneLongRequestIsSharedByAllGroups) {
   for (const ScheduleMode mode : {ScheduleMode::kThroughput, ScheduleMode::kLatency}) {
-    GroupCase c = decode_case({1 << 20});
+    GroupCase c = group_decode_case({1 << 20});
     c.input.mode = mode;
     const auto pieces = pieces_of(plan_or_fail(c), c.kv_lengths);
     EXPECT_EQ(pieces[0].size(), 132u);  // 16,384 blocks: 124.1 each
@@ -550,12 +254,12 @@ TEST(GroupCuts, OneLongRequestIsSharedByAllGroups) {
 TEST(GroupCuts, EqualRequestsThatFitTheGroupsAreNotSplit) {
   for (const std::int64_t batch : {100, 128, 132}) {
     const GroupCase c =
-        decode_case(std::vector<std::int32_t>(static_cast<std::size_t>(batch), 640));
+        group_decode_case(std::vector<std::int32_t>(static_cast<std::size_t>(batch), 640));
     const GroupPlan plan = plan_or_fail(c);
     const auto pieces = pieces_of(plan, c.kv_lengths);
     for (const auto& list : pieces) EXPECT_EQ(list.size(), 1u) << batch;
   }
-  const GroupCase half = decode_case(std::vector<std::int32_t>(66, 8192));
+  const GroupCase half = group_decode_case(std::vector<std::int32_t>(66, 8192));
   for (const auto& list : pieces_of(plan_or_fail(half), half.kv_lengths)) {
     EXPECT_EQ(keys_of_pieces(list),
               (std::vector<std::pair<std::int32_t, std::int32_t>>{{0, 4096}, {4096, 8192}}));
@@ -567,7 +271,7 @@ TEST(GroupCuts, PaddedRequestsDoNotPileUp) {
   std::vector<std::int32_t> lengths(128, 0);
   std::fill(lengths.begin(), lengths.begin() + 8, 8192);
   for (const std::int64_t h_q : {64, 128}) {
-    const GroupCase c = decode_case(lengths, h_q);
+    const GroupCase c = group_decode_case(lengths, h_q);
     const GroupPlan plan = plan_or_fail(c);
     const auto costs = group_costs(plan, c.kv_lengths);
     const std::int64_t total = 8 * (128 + 3) + 120 * (1 + 3);
@@ -583,7 +287,7 @@ TEST(GroupCuts, LongestLengths) {
        {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
     for (const std::size_t batch : {std::size_t{1}, std::size_t{3}, std::size_t{1000}}) {
       for (const std::int32_t tokens_per_block : {1, 64}) {
-        GroupCase c = decode_case(std::vector<std::int32_t>(batch, kMostInt32), 512);
+        GroupCase c = group_decode_case(std::vector<std::int32_t>(batch, kMostInt32), 512);
         c.input.mode = mode;
         c.input.problem.h_kv = 4;
         c.input.problem.s_q = 3;
@@ -607,12 +311,12 @@ TEST(GroupCuts, LongestLengths) {
 TEST(GroupCuts, NothingToDo) {
   for (const ScheduleMode mode :
        {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
-    GroupCase c = decode_case({});
+    GroupCase c = group_decode_case({});
     c.input.mode = mode;
     GroupPlan plan = plan_or_fail(c);
     EXPECT_EQ(plan.shape.num_sequences(), 0);
     EXPECT_TRUE(pieces_of(plan, c.kv_lengths).empty());
-    c = decode_case({5, 6});
+    c = group_decode_case({5, 6});
     c.input.mode = mode;
     c.input.problem.s_q = 0;
     plan = plan_or_fail(c);
@@ -623,7 +327,7 @@ TEST(GroupCuts, NothingToDo) {
 
 TEST(GroupCuts, WorkersThatShareKeys) {
   const auto group_size = [](std::int64_t num_rows, std::int32_t most, std::int32_t num_workers) {
-    GroupCase c = decode_case({100});
+    GroupCase c = group_decode_case({100});
     c.input.problem.h_q = num_rows;
     c.input.max_group_size = most;
     c.input.num_workers = num_workers;
@@ -667,7 +371,7 @@ TEST(GroupCuts, EvenSharesAreExact) {
 
 TEST(GroupCuts, RefusesWhatItCannotNumber) {
   const auto status_of = [](auto&& change) {
-    GroupCase c = decode_case({100});
+    GroupCase c = group_decode_case({100});
     change(c.input);
     GroupPlan plan;
     return choose_groups(c.input, plan);
@@ -700,7 +404,7 @@ TEST(GroupCuts, RefusesWhatItCannotNumber) {
 }
 
 TEST(GroupCuts, RefusesLengthsThatAreNone) {
-  const GroupCase c = decode_case({100, 200});
+  const GroupCase c = group_decode_case({100, 200});
   GroupPlan plan;
   std::vector<std::int64_t> scratch;
   ASSERT_TRUE(choose_groups(c.input, plan));
