@@ -18,6 +18,9 @@ SEESAW_API Result<DeviceSpec> probe_cpu();
 /// The CUDA devices the driver shows; empty without a driver, a device or a CUDA build.
 SEESAW_API std::vector<DeviceSpec> probe_cuda();
 
+/// Whether this build has the CUDA kernels at all, whatever devices there are.
+SEESAW_API bool is_built_with_cuda() noexcept;
+
 /// True where this machine and this build can run kernels of `isa`.
 SEESAW_API bool cpu_supports(CpuIsa isa) noexcept;
 

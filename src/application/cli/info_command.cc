@@ -26,10 +26,19 @@ struct Facts {
   std::vector<KernelInfo> kernels;
 };
 
+bool runs_on(const KernelInfo& kernel, const DeviceSpec& device) {
+  if (kernel.device != device.kind) return false;
+  return kernel.sm_arch == device.sm_arch ||
+         (kernel.runs_on_newer && kernel.sm_arch < device.sm_arch);
+}
+
 /// Empty where the kernel can run here.
 std::string why_not(const KernelInfo& kernel, const DeviceSpec& cpu) {
-  if (kernel.device != DeviceKind::kCpu) {
-    return kernel.is_supported ? "" : "no such device, or not in this build";
+  if (kernel.device == DeviceKind::kCuda) {
+    if (kernel.is_supported) return "";
+    if (!is_built_with_cuda()) return "this build has no CUDA";
+    return fmt::format("no device of sm_{}{}", kernel.sm_arch,
+                       kernel.runs_on_newer ? " or newer" : "");
   }
   if (!kernel.is_supported) return fmt::format("this CPU lacks {}", to_string(kernel.cpu_isa));
   if (kernel.cpu_isa > cpu.cpu_isa) {
@@ -49,15 +58,34 @@ std::string formats_text(const KernelInfo& kernel) {
   return fmt::format("{}", fmt::join(pairs, ", "));
 }
 
-std::string cuda_text(const std::vector<DeviceSpec>& devices) {
-  if (devices.empty()) return "  none seen (no CUDA build, no driver or no device)\n";
-  report::Table table({{"  no."}, {"name"}, {"architecture"}, {"multiprocessors"}, {"memory"}});
-  for (const DeviceSpec& device : devices) {
-    table.add_row({fmt::format("  {}", device.cuda_ordinal), device.name,
-                   fmt::format("sm_{}", device.sm_arch), std::to_string(device.num_workers),
-                   report::bytes_text(device.memory_bytes)});
+/// Names of the kernels that run on a CUDA device, the preferred first.
+std::vector<std::string> kernels_for(const DeviceSpec& device,
+                                     const std::vector<KernelInfo>& kernels) {
+  std::vector<std::string> names;
+  for (const KernelInfo& kernel : kernels) {
+    if (runs_on(kernel, device)) names.push_back(kernel.name);
   }
-  return table.text() + "  (listed only: this version has no CUDA kernels)\n";
+  return names;
+}
+
+std::string cuda_text(const Facts& facts) {
+  if (!is_built_with_cuda()) return "  not looked for: this build has no CUDA\n";
+  if (facts.cuda.empty()) return "  none seen (no driver or no device)\n";
+  std::string text;
+  for (const DeviceSpec& device : facts.cuda) {
+    const std::vector<std::string> names = kernels_for(device, facts.kernels);
+    report::Table table({{""}, {""}});
+    table.add_row({fmt::format("  {}", device.cuda_ordinal), device.name});
+    table.add_row({"", fmt::format("sm_{}, {} multiprocessors, {} of memory, L2 {}", device.sm_arch,
+                                   device.num_workers, report::bytes_text(device.memory_bytes),
+                                   report::bytes_text(device.l2_bytes))});
+    table.add_row({"", fmt::format("{} of shared memory a block",
+                                   report::bytes_text(device.shared_memory_bytes))});
+    table.add_row({"", names.empty() ? "no kernel runs on it"
+                                     : fmt::format("dense decode by {}", fmt::join(names, ", "))});
+    text += table.text();
+  }
+  return text;
 }
 
 std::string info_text(const Facts& facts) {
@@ -83,7 +111,7 @@ std::string info_text(const Facts& facts) {
       "Limits\n"
       "  d_qk up to {}, d_v up to d_qk; any batch, query length and page size from 1;\n"
       "  query heads a multiple of KV heads; up to {} threads\n",
-      SEESAW_VERSION, machine.text(), cuda_text(facts.cuda), kernels.text(),
+      SEESAW_VERSION, machine.text(), cuda_text(facts), kernels.text(),
       report::with_commas(kMaxHeadDim), report::with_commas(Executor::kMaxThreads));
 }
 
@@ -98,13 +126,17 @@ ordered_json info_json(const Facts& facts) {
                  {"l2_bytes", cpu.l2_bytes},
                  {"l3_bytes", cpu.l3_bytes},
                  {"memory_bytes", cpu.memory_bytes}};
+  json["built_with_cuda"] = is_built_with_cuda();
   json["cuda_devices"] = ordered_json::array();
   for (const DeviceSpec& device : facts.cuda) {
     json["cuda_devices"].push_back({{"ordinal", device.cuda_ordinal},
                                     {"name", device.name},
                                     {"sm_arch", device.sm_arch},
                                     {"multiprocessors", device.num_workers},
-                                    {"memory_bytes", device.memory_bytes}});
+                                    {"memory_bytes", device.memory_bytes},
+                                    {"l2_bytes", device.l2_bytes},
+                                    {"shared_memory_bytes", device.shared_memory_bytes},
+                                    {"kernels", kernels_for(device, facts.kernels)}});
   }
   json["kernels"] = ordered_json::array();
   for (const KernelInfo& kernel : facts.kernels) {
@@ -112,7 +144,12 @@ ordered_json info_json(const Facts& facts) {
     ordered_json entry = {{"name", kernel.name},
                           {"device", kernel.device == DeviceKind::kCpu ? "cpu" : "cuda"},
                           {"runs_here", cause.empty()}};
-    if (kernel.device == DeviceKind::kCpu) entry["needs_isa"] = to_string(kernel.cpu_isa);
+    if (kernel.device == DeviceKind::kCpu) {
+      entry["needs_isa"] = to_string(kernel.cpu_isa);
+    } else {
+      entry["sm_arch"] = kernel.sm_arch;
+      entry["runs_on_newer"] = kernel.runs_on_newer;
+    }
     if (!cause.empty()) entry["why_not"] = cause;
     entry["formats"] = ordered_json::array();
     for (const KernelFormats& pair : kernel.formats) {

@@ -2,7 +2,6 @@
 
 #if defined(SEESAW_HAS_CUDA)
 #include <cuda_runtime_api.h>
-
 #endif
 
 namespace seesaw {
@@ -53,9 +52,13 @@ std::vector<DeviceSpec> probe_cuda() {
   return devices;
 }
 
+bool is_built_with_cuda() noexcept { return true; }
+
 #else
 
 std::vector<DeviceSpec> probe_cuda() { return {}; }
+
+bool is_built_with_cuda() noexcept { return false; }
 
 #endif
 

@@ -5,6 +5,7 @@ import os
 
 import program
 
+CUDA_KERNELS = {"sm90_decode_dense": 90, "portable_decode_dense": 80}
 ISAS = ["generic", "avx2", "avx512", "avx512_bf16"]
 
 
@@ -31,7 +32,7 @@ class InfoTest(program.ProgramTest):
     def test_kernels(self):
         facts = self.facts()
         kernels = {kernel["name"]: kernel for kernel in facts["kernels"]}
-        self.assertEqual({f"cpu_{isa}" for isa in ISAS}, set(kernels))
+        self.assertEqual({f"cpu_{isa}" for isa in ISAS} | set(CUDA_KERNELS), set(kernels))
         best = ISAS.index(facts["cpu"]["isa"])
         for isa in ISAS:
             kernel = kernels[f"cpu_{isa}"]
@@ -39,10 +40,30 @@ class InfoTest(program.ProgramTest):
             self.assertEqual(not kernel["runs_here"], "why_not" in kernel)
             self.assertTrue(kernel["formats"])
 
+    def test_cuda_kernels(self):
+        """Each runs where a device that fits it is there, and says why where none is."""
+        facts = self.facts()
+        if facts["cuda_devices"]:
+            self.assertTrue(facts["built_with_cuda"])
+        for kernel in facts["kernels"]:
+            if kernel["device"] != "cuda":
+                continue
+            self.assertEqual(CUDA_KERNELS[kernel["name"]], kernel["sm_arch"])
+            served = [d for d in facts["cuda_devices"] if kernel["name"] in d["kernels"]]
+            for device in served:
+                self.assertGreaterEqual(device["sm_arch"], kernel["sm_arch"])
+                self.assertGreater(device["shared_memory_bytes"], 48 << 10)
+            self.assertEqual(bool(served), kernel["runs_here"])
+            if not served:
+                why = "no device of sm_" if facts["built_with_cuda"] else "this build has no CUDA"
+                self.assertIn(why, kernel["why_not"])
+
     def test_lowered_instruction_set(self):
         facts = self.facts(SEESAW_CPU_ISA="generic")
         self.assertEqual("generic", facts["cpu"]["isa"])
         for kernel in facts["kernels"]:
+            if kernel["device"] == "cuda":
+                continue
             self.assertEqual(kernel["name"] == "cpu_generic", kernel["runs_here"])
             if not kernel["runs_here"]:
                 self.assertRegex(kernel["why_not"], "this CPU lacks|SEESAW_CPU_ISA allows")
