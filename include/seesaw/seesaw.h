@@ -3,6 +3,7 @@
 
 #include "seesaw/attention.h"
 #include "seesaw/device.h"
+#include "seesaw/device_memory.h"
 #include "seesaw/executor.h"
 #include "seesaw/kv_cache.h"
 #include "seesaw/page_allocator.h"

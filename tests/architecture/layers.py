@@ -23,12 +23,12 @@ LAYERS = (
     Layer("public", "include/seesaw/", ("types", "public")),
     Layer("algorithm", "src/algorithm/", ("types", "algorithm")),
     Layer("scheduling", "src/scheduling/", ("types", "algorithm", "scheduling")),
-    # The two public headers whose verbs belong to the hardware: they are implemented there.
+    # The public headers whose verbs belong to the hardware: they are implemented there.
     Layer(
         "hardware",
         "src/hardware/",
         ("types", "algorithm", "hardware"),
-        ("seesaw/executor.h", "seesaw/device.h"),
+        ("seesaw/executor.h", "seesaw/device.h", "seesaw/device_memory.h"),
     ),
     Layer(
         "system",

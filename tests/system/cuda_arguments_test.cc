@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "seesaw/attention.h"
+#include "seesaw/device_memory.h"
 #include "seesaw/kv_cache.h"
 #include "system/cuda_call.h"
 
@@ -132,6 +133,34 @@ TEST(CudaExecutor, SaysThatTheDeviceIsNotThere) {
                                 "driver shows: cuda"),
                       HasSubstr("this build has no CUDA kernels")));
   }
+}
+
+TEST(DeviceMemory, IsOfACudaDevice) {
+  Executor cpu = Executor::cpu(1);
+  constexpr const char* kMessage = "executor: is no CUDA stream, must be one";
+  expect_refusal(DeviceMemory::allocate(64, cpu).status(), kMessage);
+  expect_refusal(DeviceTimer::create(cpu).status(), kMessage);
+  expect_refusal(synchronize(cpu), kMessage);
+  AlignedBytes from(64);
+  AlignedBytes to(64);
+  expect_refusal(copy_to_device(from.bytes(), to.bytes(), cpu), kMessage);
+  expect_refusal(copy_to_host(from.bytes(), to.bytes().first(63), cpu),
+                 "to.size(): is 63, must be from.size() = 64");
+  const Executor nowhere = Executor::cuda(kNoDevice);
+  for (const Status& status :
+       {DeviceMemory::allocate(64, nowhere).status(), DeviceTimer::create(nowhere).status(),
+        synchronize(nowhere), copy_to_device(from.bytes(), to.bytes(), nowhere)}) {
+    EXPECT_THAT(status.code(), AnyOf(StatusCode::kDeviceError, StatusCode::kUnsupported));
+    EXPECT_THAT(status.message(), HasSubstr("executor"));
+  }
+}
+
+/// Of what was never allocated nothing is freed.
+TEST(DeviceMemory, MovesWhileEmpty) {
+  DeviceMemory first;
+  DeviceMemory second = std::move(first);
+  first = std::move(second);
+  EXPECT_TRUE(first.bytes().empty());
 }
 
 // ---- prepare ----

@@ -2,6 +2,7 @@
 // is reached.
 #include "hardware/cuda/current_device.h"
 #include "hardware/cuda/decode_launch.h"
+#include "hardware/cuda/memory.h"
 #include "hardware/cuda/store_plan.h"
 #include "hardware/cuda/verify_data.h"
 
@@ -32,5 +33,17 @@ Status launch_decode_portable(const DecodeCall& /*call*/, StreamHandle /*stream*
   return refusal();
 }
 Status launch_combine(const DecodeCall& /*call*/, StreamHandle /*stream*/) { return refusal(); }
+
+Status allocate_memory(std::size_t /*num_bytes*/, void** /*data*/) { return refusal(); }
+void free_memory(void* /*data*/) noexcept {}
+Status copy_memory(const void* /*from*/, void* /*to*/, std::size_t /*num_bytes*/,
+                   StreamHandle /*stream*/) {
+  return refusal();
+}
+Status wait_for(StreamHandle /*stream*/) { return refusal(); }
+Status create_event(void** /*event*/) { return refusal(); }
+void destroy_event(void* /*event*/) noexcept {}
+Status record_event(void* /*event*/, StreamHandle /*stream*/) { return refusal(); }
+Status elapsed_time(void* /*begin*/, void* /*end*/, float* /*milliseconds*/) { return refusal(); }
 
 }  // namespace seesaw::cuda
