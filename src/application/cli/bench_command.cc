@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/decode_workload.h"
+#include "cli/device_workload.h"
 #include "cli/interrupt.h"
 #include "cli/standard_output.h"
 #include "report/progress.h"
@@ -31,11 +33,7 @@ double seconds_since(Clock::time_point start) {
 
 Status invalid(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
 
-Result<DeviceSpec> choose_device(const BenchDecodeArgs& args, int num_threads) {
-  if (args.device == DeviceKind::kCuda) {
-    return Status(StatusCode::kUnsupported,
-                  "--device: is cuda, but this build has no CUDA kernels; must be cpu");
-  }
+Result<DeviceSpec> choose_cpu(const BenchDecodeArgs& args, int num_threads) {
   auto device = probe_cpu();
   if (!device) return device;
   device.value().num_workers = num_threads;
@@ -47,6 +45,24 @@ Result<DeviceSpec> choose_device(const BenchDecodeArgs& args, int num_threads) {
   }
   if (args.isa) device.value().cpu_isa = *args.isa;
   return device;
+}
+
+/// The first CUDA device.
+Result<DeviceSpec> choose_cuda(const BenchDecodeArgs& args) {
+  if (args.isa) return invalid("--isa: chooses a CPU kernel, must not be given with --device cuda");
+  if (args.num_threads != 0) {
+    return invalid("--threads: are the CPU's, must not be given with --device cuda");
+  }
+  if (!is_built_with_cuda()) {
+    return Status(StatusCode::kUnsupported,
+                  "--device: is cuda, but this build has no CUDA kernels; must be cpu");
+  }
+  const std::vector<DeviceSpec> devices = probe_cuda();
+  if (devices.empty()) {
+    return Status(StatusCode::kUnsupported,
+                  "--device: is cuda, but the driver shows no CUDA device; must be cpu");
+  }
+  return devices.front();
 }
 
 Result<AttentionProblem> make_problem(const BenchDecodeArgs& args) {
@@ -71,9 +87,10 @@ Result<AttentionProblem> make_problem(const BenchDecodeArgs& args) {
 }
 
 /// Seconds of each timed call; the first calls, which start threads and touch outputs, are not
-/// among them. Empty where it was interrupted. Errors: those of decode.
-Result<std::vector<double>> time_calls(const WorkPlan& plan, DecodeWorkload& workload,
-                                       Executor& executor, std::int64_t num_repetitions) {
+/// among them. Empty where it was interrupted. time_call(call_idx) makes a call and says how long
+/// it took; errors: its own.
+template <typename TimeCall>
+Result<std::vector<double>> time_calls(const TimeCall& time_call, std::int64_t num_repetitions) {
   constexpr std::int64_t kWarmUp = 2;
   constexpr std::int64_t kLeast = 5;
   constexpr std::int64_t kMost = 1000;
@@ -87,14 +104,12 @@ Result<std::vector<double>> time_calls(const WorkPlan& plan, DecodeWorkload& wor
     return count >= kMost || (count >= kLeast && total >= kEnoughSeconds);
   };
   for (std::int64_t call_idx = 0; !is_enough(); ++call_idx) {
-    const DecodeArgs args = workload.call(call_idx);
-    const auto start = Clock::now();
-    if (Status status = decode(plan, args, executor); !status) return status;
-    const double elapsed = seconds_since(start);
+    const Result<double> elapsed = time_call(call_idx);
+    if (!elapsed) return elapsed.status();
     if (is_interrupted()) return std::vector<double>();
     if (call_idx < kWarmUp) continue;
-    seconds.push_back(elapsed);
-    total += elapsed;
+    seconds.push_back(elapsed.value());
+    total += elapsed.value();
     const auto count = static_cast<std::int64_t>(seconds.size());
     if (num_repetitions > 0) {
       progress.update(count);
@@ -144,6 +159,19 @@ std::string result_text(const BenchResult& result) {
       report::seconds_text(result.plan_seconds), report::bytes_text(result.size.pool_bytes));
 }
 
+nlohmann::ordered_json device_json(const DeviceSpec& device) {
+  if (device.kind == DeviceKind::kCuda) {
+    return {{"kind", "cuda"},
+            {"name", device.name},
+            {"sm_arch", device.sm_arch},
+            {"multiprocessors", device.num_workers}};
+  }
+  return {{"kind", "cpu"},
+          {"name", device.name},
+          {"isa", to_string(device.cpu_isa)},
+          {"threads", device.num_workers}};
+}
+
 std::string result_json(const BenchDecodeArgs& args, const BenchResult& result) {
   const WorkPlan& plan = result.plan;
   nlohmann::ordered_json json;
@@ -158,10 +186,7 @@ std::string result_json(const BenchDecodeArgs& args, const BenchResult& result) 
                      {"d_v", args.d_v},
                      {"page_size", args.page_size},
                      {"kv_dtype", to_string(args.kv_format)}};
-  json["device"] = {{"kind", "cpu"},
-                    {"name", plan.device.name},
-                    {"isa", to_string(plan.device.cpu_isa)},
-                    {"threads", plan.device.num_workers}};
+  json["device"] = device_json(plan.device);
   json["mode"] = to_string(plan.mode);
   json["kernel"] = plan.kernel_name;
   json["seed"] = args.seed;
@@ -177,20 +202,32 @@ std::string result_json(const BenchDecodeArgs& args, const BenchResult& result) 
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-/// A result without samples where it was interrupted.
-Result<BenchResult> measure(const BenchDecodeArgs& args) {
-  const auto problem = make_problem(args);
-  if (!problem) return problem.status();
+/// Random data for a plan; empty where it was interrupted.
+std::optional<DecodeWorkload> make_workload(const BenchDecodeArgs& args,
+                                            const BenchResult& result) {
+  report::Progress filling("filling " + report::bytes_text(result.size.pool_bytes));
+  DecodeWorkload workload(result.plan, result.size, static_cast<std::uint64_t>(args.seed));
+  filling.finish();
+  if (is_interrupted()) return std::nullopt;
+  return workload;
+}
+
+std::vector<std::int32_t> equal_lengths(const BenchDecodeArgs& args) {
+  return std::vector<std::int32_t>(static_cast<std::size_t>(args.batch),
+                                   static_cast<std::int32_t>(args.kv_length));
+}
+
+/// A result without samples where it was interrupted; here and below.
+Result<BenchResult> measure_cpu(const BenchDecodeArgs& args, const AttentionProblem& problem) {
   Executor executor = Executor::cpu(static_cast<int>(args.num_threads));
-  const auto device = choose_device(args, executor.num_threads());
+  const auto device = choose_cpu(args, executor.num_threads());
   if (!device) return device.status();
-  const auto size = WorkloadSize::of(problem.value(), args.kv_length, device.value());
+  const auto size = WorkloadSize::of(problem, args.kv_length, device.value());
   if (!size) return size.status();
 
-  const std::vector<std::int32_t> lengths(static_cast<std::size_t>(args.batch),
-                                          static_cast<std::int32_t>(args.kv_length));
+  const std::vector<std::int32_t> lengths = equal_lengths(args);
   const auto start = Clock::now();
-  auto planned = plan(problem.value(), device.value(), lengths, {}, {.mode = args.mode});
+  auto planned = plan(problem, device.value(), lengths, {}, {.mode = args.mode});
   const double plan_seconds = seconds_since(start);
   if (!planned) return planned.status();
   BenchResult result{.plan = std::move(planned).value(),
@@ -198,15 +235,58 @@ Result<BenchResult> measure(const BenchDecodeArgs& args) {
                      .seconds = {},
                      .plan_seconds = plan_seconds};
   count_work(args, result);
-
-  report::Progress filling("filling " + report::bytes_text(size.value().pool_bytes));
-  DecodeWorkload workload(result.plan, size.value(), static_cast<std::uint64_t>(args.seed));
-  filling.finish();
-  if (is_interrupted()) return result;
-  const auto seconds = time_calls(result.plan, workload, executor, args.num_repetitions);
+  auto workload = make_workload(args, result);
+  if (!workload) return result;
+  const auto time_call = [&](std::int64_t call_idx) -> Result<double> {
+    const DecodeArgs call = workload->call(call_idx);
+    const auto begin = Clock::now();
+    if (Status status = decode(result.plan, call, executor); !status) return status;
+    return seconds_since(begin);
+  };
+  const auto seconds = time_calls(time_call, args.num_repetitions);
   if (!seconds) return seconds.status();
   result.seconds = report::summarize(seconds.value());
   return result;
+}
+
+/// Planned and timed on the device.
+Result<BenchResult> measure_cuda(const BenchDecodeArgs& args, const AttentionProblem& problem) {
+  const auto device = choose_cuda(args);
+  if (!device) return device.status();
+  Executor executor = Executor::cuda(device.value().cuda_ordinal);
+  const auto cpu = probe_cpu();
+  if (!cpu) return cpu.status();
+  DeviceSpec limited = device.value();  // the arrays are made on the host
+  limited.memory_bytes = std::min(limited.memory_bytes, cpu.value().memory_bytes);
+  const auto size = WorkloadSize::of(problem, args.kv_length, limited);
+  if (!size) return size.status();
+
+  auto planned = plan_for_device_lengths(problem, device.value(), {.mode = args.mode});
+  if (!planned) return planned.status();
+  BenchResult result{.plan = std::move(planned).value(), .size = size.value(), .seconds = {}};
+  count_work(args, result);
+  auto host = make_workload(args, result);
+  if (!host) return result;
+  auto copied = DeviceWorkload::copy(*host, result.plan, equal_lengths(args), executor);
+  if (!copied) return copied.status();
+  DeviceWorkload workload = std::move(copied).value();
+  const auto plan_seconds = workload.time_prepare(result.plan);
+  if (!plan_seconds) return plan_seconds.status();
+  result.plan_seconds = plan_seconds.value();
+  const auto time_call = [&](std::int64_t call_idx) {
+    return workload.time_call(result.plan, call_idx);
+  };
+  const auto seconds = time_calls(time_call, args.num_repetitions);
+  if (!seconds) return seconds.status();
+  result.seconds = report::summarize(seconds.value());
+  return result;
+}
+
+Result<BenchResult> measure(const BenchDecodeArgs& args) {
+  const auto problem = make_problem(args);
+  if (!problem) return problem.status();
+  return args.device == DeviceKind::kCuda ? measure_cuda(args, problem.value())
+                                          : measure_cpu(args, problem.value());
 }
 
 }  // namespace

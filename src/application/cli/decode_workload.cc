@@ -23,6 +23,13 @@ Status too_large(double bytes, const std::string& limit) {
                       report::bytes_text(shown), limit)};
 }
 
+/// Bytes that all caches of the device hold together.
+double cache_bytes_of(const DeviceSpec& device) {
+  if (device.kind == DeviceKind::kCuda) return static_cast<double>(device.l2_bytes);
+  return static_cast<double>(device.num_workers * (device.l1_bytes + device.l2_bytes) +
+                             device.l3_bytes);
+}
+
 DType element_type(const AttentionProblem& problem) {
   return plain_dtype(problem.kv_format).value();
 }
@@ -40,8 +47,7 @@ Result<WorkloadSize> WorkloadSize::of(const AttentionProblem& problem, std::int6
   const double page_bytes =
       static_cast<double>(problem.page_size * problem.h_kv * problem.d_qk) * element_bytes;
   const double round_pages = batch * static_cast<double>(size.pages_per_request);
-  const auto cache_bytes = static_cast<double>(
-      device.num_workers * (device.l1_bytes + device.l2_bytes) + device.l3_bytes);
+  const double cache_bytes = cache_bytes_of(device);
   const double rounds = 1.0 + std::ceil(2.0 * cache_bytes / (round_pages * page_bytes));
   const double pages = rounds * round_pages;
   const double rows = batch * static_cast<double>(problem.s_q * problem.h_q);

@@ -1,7 +1,9 @@
 // Random data for a decode measurement, arranged so that keys come from memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "cli/page_memory.h"
@@ -34,6 +36,11 @@ class DecodeWorkload {
 
   /// The call that reads the pages of round call_idx % num_rounds.
   DecodeArgs call(std::int64_t call_idx);
+
+  std::span<const std::byte> pool() const { return {pool_.data(), pool_.size()}; }
+  std::span<const std::byte> query() const { return {query_.data(), query_.size()}; }
+  std::span<const std::int32_t> block_tables() const { return block_tables_; }
+  std::size_t out_bytes() const { return out_.size(); }
 
  private:
   AttentionProblem problem_;

@@ -49,14 +49,15 @@ inline constexpr const char* kBenchFooter =
 
 inline constexpr const char* kBenchDecodeFooter =
     "Every timed call reads other pages, in shuffled order, out of a pool at least twice as\n"
-    "large as the CPU's caches. Prints the median time, GFLOP/s (2 x batch x q-len x heads x\n"
+    "large as the device's caches. Prints the median time, GFLOP/s (2 x batch x q-len x heads x\n"
     "kv-len x (d-qk + d-v) operations), GB/s (cache, query and output, each once) and how the\n"
     "work was planned.\n"
     "\n"
     "Examples:\n"
     "  seesaw bench decode --heads 128 --kv-len 16384\n"
     "  seesaw bench decode --batch 32 --heads 16 --kv-len 4096 --threads 2 --json\n"
-    "  seesaw bench decode --heads 16 --kv-len 65536 --mode latency --isa avx2";
+    "  seesaw bench decode --heads 16 --kv-len 65536 --mode latency --isa avx2\n"
+    "  seesaw bench decode --device cuda --batch 128 --kv-len 8192";
 
 inline constexpr const char* kInfoFooter =
     "Examples:\n"

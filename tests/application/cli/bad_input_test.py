@@ -1,5 +1,7 @@
 """Values and files that make no sense: exit code 2, one line that names the culprit."""
 
+import json
+
 import edited_model
 import program
 
@@ -145,7 +147,14 @@ class BadInputTest(program.ProgramTest):
         bench = ("bench", "decode")
         self.refuse((*bench, "--heads", "10", "--kv-heads", "4"), "--kv-heads: is 4", "--heads = 10")
         self.refuse((*bench, "--d-qk", "64", "--d-v", "65"), "--d-v: is 65", "--d-qk = 64")
-        self.refuse((*bench, "--device", "cuda"), "--device: is cuda", "no CUDA kernels")
+        cuda = (*bench, "--device", "cuda")
+        self.refuse((*cuda, "--isa", "generic"), "--isa: chooses a CPU kernel")
+        self.refuse((*cuda, "--threads", "2"), "--threads: are the CPU's")
+        facts = json.loads(program.run("info", "--json").stdout)
+        if not facts["built_with_cuda"]:
+            self.refuse(cuda, "--device: is cuda", "no CUDA kernels")
+        elif not facts["cuda_devices"]:
+            self.refuse(cuda, "--device: is cuda", "the driver shows no CUDA device")
 
     def test_bench_larger_than_the_memory(self):
         self.refuse(

@@ -84,6 +84,20 @@ class BenchTest(program.ProgramTest):
         found = self.measure("--heads", "1", "--kv-len", "1", "--d-qk", "8", "--d-v", "8")
         self.assertTrue(5 <= found["repetitions"] <= 1000, found["repetitions"])
 
+    def test_cuda(self):
+        if not json.loads(program.run("info", "--json").stdout)["cuda_devices"]:
+            self.skipTest("no CUDA device here")
+        shape = ("--batch", "4", "--kv-len", "1000", "--repetitions", "20")
+        for mode in ("throughput", "latency", "batch_invariant"):
+            found = self.measure("--device", "cuda", "--mode", mode, *shape)
+            self.assertEqual("cuda", found["device"]["kind"])
+            self.assertIn("decode_dense", found["kernel"])
+            self.assertEqual(20, found["repetitions"])
+            seconds = found["median_us"] * 1e-6
+            self.assertTrue(1e-6 < seconds < 1e-2, seconds)
+            operations = 2 * 4 * 128 * 1000 * (576 + 512)
+            self.assertAlmostEqual(1.0, found["gflops"] * seconds * 1e9 / operations, places=9)
+
     def test_empty_cache(self):
         found = self.measure("--kv-len", "0", "--heads", "2", "--repetitions", "3")
         self.assertEqual(0.0, found["gflops"])
