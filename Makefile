@@ -78,6 +78,11 @@ bench-cpu: ## measure the CPU backend beside its baselines and the machine's lim
 	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_bench_cpu
 	@build/release/benchmarks/seesaw_bench_cpu --json benchmarks/results/cpu.json $(BENCH_ARGS)
 
+.PHONY: gpu-build
+gpu-build: ## build the GPU part and run what of its tests needs no GPU
+	@tools/setup.sh test
+	@JOBS=$(JOBS) tools/gpu_build.sh
+
 .PHONY: gpu-test
 gpu-test: ## run the tests that need a CUDA device (TEST_ARGS: GoogleTest flags, or --sanitize)
 	@tools/setup.sh test

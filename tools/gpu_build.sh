@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the GPU part (CMake preset `cuda`): the library, the command line, the GPU tests and the GPU
+# benchmark, and runs what of their tests needs no GPU: plans and refusals, the machine code that the
+# compiler made, the installed package. Needs nvcc (CUDA 12.8 or newer), no device.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+if ! tools/fetch_disassembler.sh >/dev/null; then
+  echo "gpu-build: no disassembler could be fetched: the machine code is checked by its PTX" >&2
+fi
+cmake --preset cuda -DSEESAW_CUDA=ON -DSEESAW_BUILD_BENCHMARKS=ON -DSEESAW_BENCHMARK_CPU=OFF
+cmake --build --preset cuda --parallel "${JOBS:-$(nproc)}" --target seesaw_cli seesaw_gpu_tests \
+  seesaw_bench_gpu system_cuda_call_test system_c_api_cuda_test
+ctest --preset cuda --label-exclude '^gpu$' --tests-regex \
+  '^(Cuda|Prepare|DeviceMemory|Problems/Cuda|system_c_api_cuda|architecture\.|package\.static|application\.cli\.info)'
