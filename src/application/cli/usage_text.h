@@ -56,8 +56,7 @@ inline constexpr const char* kBenchDecodeFooter =
     "Examples:\n"
     "  seesaw bench decode --heads 128 --kv-len 16384\n"
     "  seesaw bench decode --batch 32 --heads 16 --kv-len 4096 --threads 2 --json\n"
-    "  seesaw bench decode --heads 16 --kv-len 65536 --mode latency --isa avx2\n"
-    "  seesaw bench decode --device cuda --batch 128 --kv-len 8192";
+    "  seesaw bench decode --heads 16 --kv-len 65536 --mode latency --isa avx2";
 
 inline constexpr const char* kInfoFooter =
     "Examples:\n"
