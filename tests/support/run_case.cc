@@ -66,7 +66,7 @@ algorithm::KernelArithmetic cuda_arithmetic_of(const WorkPlan& plan, bool is_por
   algorithm::KernelArithmetic arithmetic = algorithm::tensor_core_arithmetic(
       plan.problem.q_dtype, is_portable ? 80 : plan.device.sm_arch);
   if (is_portable) {
-    arithmetic.keys_per_block = 32;
+    arithmetic.keys_per_block = 16;  // of the instance with the smallest steps
   } else {
     arithmetic.sums_rounded_weights = false;
     arithmetic.max_lag = 8;
