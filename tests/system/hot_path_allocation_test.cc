@@ -7,6 +7,7 @@
 
 #include "seesaw/c_api.h"
 #include "support/allocation_hooks.h"
+#include "system/cuda_call.h"
 #include "system/small_call.h"
 #include "system/supported_isas.h"
 
@@ -47,14 +48,11 @@ TEST_P(HotPath, DecodeAndPrefillAllocateNothing) {
   }
 }
 
-TEST(Replanning, AllocatesNothingInADecodeLoop) {
+void expect_no_allocation_of_replanning(const DeviceSpec& device) {
   for (const ScheduleMode mode :
        {ScheduleMode::kThroughput, ScheduleMode::kLatency, ScheduleMode::kBatchInvariant}) {
     AttentionProblem problem;
     problem.batch = 8;
-    DeviceSpec device;
-    device.name = "a CPU whose name is too long for a string's own buffer";
-    device.num_workers = 4;
     std::vector<std::int32_t> lengths = {5000, 4800, 100, 0, 7, 900, 2500, 64};
     auto work = plan(problem, device, lengths, {}, {.mode = mode});
     ASSERT_TRUE(work.is_ok());
@@ -74,6 +72,14 @@ TEST(Replanning, AllocatesNothingInADecodeLoop) {
         << to_string(mode);
     EXPECT_EQ(num_failed, 0);
   }
+}
+
+TEST(Replanning, AllocatesNothingInADecodeLoop) {
+  DeviceSpec device;
+  device.name = "a CPU whose name is too long for a string's own buffer";
+  device.num_workers = 4;
+  expect_no_allocation_of_replanning(device);
+  expect_no_allocation_of_replanning(h100());
 }
 
 struct CCall {
