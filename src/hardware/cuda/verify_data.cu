@@ -36,7 +36,8 @@ __device__ bool is_cut_good(const DecodeCall& call, std::int32_t i) {
   const auto num_sequences = static_cast<std::int32_t>(shape.num_sequences());
   const bool rises = before.sequence_idx < cut.sequence_idx ||
                      (before.sequence_idx == cut.sequence_idx && before.block_idx <= cut.block_idx);
-  if (!rises || cut.block_idx < 0 || cut.sequence_idx > num_sequences) return false;
+  if (!rises || cut.block_idx < 0 || cut.sequence_idx < 0) return false;
+  if (cut.sequence_idx > num_sequences) return false;
   if (i == 0 && (cut.sequence_idx != 0 || cut.block_idx != 0)) return false;
   if (i == shape.num_ranges && cut.sequence_idx != num_sequences) return false;
   if (cut.block_idx == 0) return true;
