@@ -31,9 +31,10 @@ struct Config {
 
   /// Q K^T is kSteps products of 16 dimensions. The first kRegisterColumns columns of Q stay in
   /// registers, 16 a column: with all of Q in shared memory the products read 128 bytes a clock,
-  /// all that there is.
+  /// all that there is. Shared memory has room for two columns.
   static constexpr int kSteps = kDQk / 16;
-  static constexpr int kRegisterColumns = kValueColumns < 7 ? kValueColumns : 7;
+  static constexpr int kRegisterColumns =
+      kColumns - 2 < kValueColumns ? kColumns - 2 : kValueColumns;
   static constexpr int kRegisterSteps = 4 * kRegisterColumns;
   static constexpr int kSharedQueryColumns = kColumns - kRegisterColumns;
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cutlass/fast_math.h"
+#include <cutlass/fast_math.h>
 #include "hardware/cuda/decode_call.h"
 
 namespace seesaw::sm90::decode_dense {
@@ -15,6 +15,7 @@ struct KernelArgs {
   std::int32_t box_tokens = 64;  // 16, 32 or 64
   std::int32_t box_columns = 1;  // 1, or those of half a tile
   cutlass::FastDivmod heads_per_kv;
+  unsigned* trace = nullptr;  // see trace.cuh
 };
 
 }  // namespace seesaw::sm90::decode_dense

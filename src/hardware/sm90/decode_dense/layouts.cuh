@@ -12,18 +12,33 @@ inline constexpr int kRingSteps = 32;   // steps, and items, that are listed ahe
 inline constexpr int kFillSteps = 16;   // listed at a time
 inline constexpr int kMaxSubPages = 4;  // pages of a tile: of 16, 32 or 64 and more tokens
 
-/// What a step of the block's work is. Steps are numbered from 0; step n uses stage n % kStages.
-struct Step {
-  std::int32_t token_begin;    // of the tile of keys, in its sequence
-  std::int32_t num_tokens;     // of the tile, at most kTokens; may be 0
-  std::int32_t token_in_page;  // of its first token; pages of 64 tokens and more
-  std::int32_t item_idx;       // in the ring of items
-  std::int32_t flags;
-};
+// Flags of a step.
 inline constexpr int kQuery = 1;      // the item's queries pass through the stage
 inline constexpr int kFirstTile = 2;  // of its item
 inline constexpr int kLastTile = 4;
-inline constexpr int kEnd = 8;  // there is no such step
+inline constexpr int kMasked = 8;  // some row does not see all of the tile
+inline constexpr int kEnd = 16;    // there is no such step
+
+/// Small numbers about a step, packed so that reading a step is one load.
+struct StepFacts {
+  std::uint32_t bits;
+
+  __device__ static StepFacts of(int flags, int item_idx, int num_tokens, int num_pages) {
+    return {static_cast<std::uint32_t>(flags | item_idx << 8 | num_tokens << 16 | num_pages << 24)};
+  }
+  __device__ bool has(int flag) const { return bits & flag; }
+  __device__ int item_idx() const { return bits >> 8 & 0xff; }     // in the ring of items
+  __device__ int num_tokens() const { return bits >> 16 & 0xff; }  // at most kTokens; may be 0
+  __device__ int num_pages() const { return bits >> 24; }          // copied from
+};
+
+/// What a step of the block's work is. Steps are numbered from 0; step n uses stage n % kStages.
+struct alignas(16) Step {
+  std::int32_t token_begin;    // of the tile of keys, in its sequence
+  std::int32_t token_in_page;  // of its first token; pages of 64 tokens and more
+  std::int32_t kv_head_idx;
+  StepFacts facts;
+};
 
 /// A piece of a sequence for this block's rows.
 struct Item {
@@ -31,18 +46,15 @@ struct Item {
   std::int32_t kv_head_idx;
   std::int32_t row_begin;
   std::int32_t num_rows;
-  std::int32_t key_end;      // of the piece
-  std::int32_t visible_end;  // keys before it are seen by every row
+  std::int32_t key_end;  // of the piece
   std::int32_t s_k;
   std::int32_t slot_idx;  // among all slots; -1: writes the output
 };
 
 /// What the score warpgroup tells the value warpgroups with each tile of weights.
-struct Message {
-  std::int32_t step;
-  std::int32_t num_tokens;
-  std::int32_t item_idx;
-  std::int32_t flags;
+struct alignas(8) Message {
+  std::int32_t step_idx;
+  StepFacts facts;
 };
 
 /// Where listing has arrived.
@@ -54,16 +66,18 @@ struct Cursor {
   std::int32_t num_tiles;
   std::int32_t key_begin;
   std::int32_t key_end;
+  std::int32_t visible_end;  // keys before it are seen by every row
   std::int32_t request_idx;
+  std::int32_t kv_head_idx;
   std::int32_t num_items;  // so far, that one included
 };
 
-struct alignas(8) Lists {  // barriers follow it
+struct Lists {
   Step steps[kRingSteps];
   Item items[kRingSteps];
   std::int32_t pages[kRingSteps][kMaxSubPages];  // -1: not read
-  Cursor cursor;
   Message message;
+  Cursor cursor;
 };
 
 struct RowFactors {

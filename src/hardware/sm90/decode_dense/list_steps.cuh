@@ -33,8 +33,10 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
     const Piece piece = piece_in_range(shape, cursor.range_idx, begin, end, sequence_idx,
                                        sequence_keys(shape, sequence, s_k));
     cursor.request_idx = sequence.request_idx;
+    cursor.kv_head_idx = sequence.kv_head_idx;
     cursor.key_begin = piece.key_begin;
     cursor.key_end = max(piece.key_begin, min(piece.key_end, keys_of_rows(shape, s_k, rows.end)));
+    cursor.visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1));
     cursor.tile_idx = -1;
     cursor.num_tiles = max(1, (cursor.key_end - cursor.key_begin + kTokens - 1) / kTokens);
     if (threadIdx.x % 32 == 0) {
@@ -44,7 +46,6 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
           .row_begin = rows.begin,
           .num_rows = rows.end - rows.begin,
           .key_end = cursor.key_end,
-          .visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1)),
           .s_k = s_k,
           .slot_idx = piece.slot_idx < 0 ? -1 : piece.slot_idx * shape.group_size + rank};
     }
@@ -60,16 +61,18 @@ __device__ inline void list_tile(const KernelArgs& args, const Cursor& cursor, i
   const int page_size = args.call.page_size;
   const int token = cursor.key_begin + tile_idx * kTokens;
   const int num_tokens = min(kTokens, cursor.key_end - token);
+  const int flags = (tile_idx == 0 ? kFirstTile : 0) |
+                    (tile_idx + 1 == cursor.num_tiles ? kLastTile : 0) |
+                    (token + kTokens > cursor.visible_end ? kMasked : 0);
+  const int num_pages = (num_tokens + args.box_tokens - 1) / args.box_tokens;
   lists.steps[step % kRingSteps] = {
       .token_begin = token,
-      .num_tokens = num_tokens,
       .token_in_page = args.box_tokens == kTokens ? token % page_size : 0,
-      .item_idx = (cursor.num_items - 1) % kRingSteps,
-      .flags =
-          (tile_idx == 0 ? kFirstTile : 0) | (tile_idx + 1 == cursor.num_tiles ? kLastTile : 0)};
+      .kv_head_idx = cursor.kv_head_idx,
+      .facts = StepFacts::of(flags, (cursor.num_items - 1) % kRingSteps, num_tokens, num_pages)};
   const std::int32_t* table =
       args.call.block_table + cursor.request_idx * args.call.block_table_request_stride;
-  for (int i = 0; i * args.box_tokens < num_tokens; ++i) {
+  for (int i = 0; i < num_pages; ++i) {
     const std::int64_t page_idx = (token + i * args.box_tokens) / page_size;
     lists.pages[step % kRingSteps][i] = table[page_idx * args.call.block_table_page_stride];
   }
@@ -83,16 +86,14 @@ __device__ inline void list_steps(const KernelArgs& args, int rank, int first_st
   Cursor cursor = lists.cursor;
   for (int step = first_step; step < step_end;) {
     if (cursor.tile_idx == cursor.num_tiles && !open_next_item(args.call, rank, lists, cursor)) {
-      if (lane < step_end - step) lists.steps[(step + lane) % kRingSteps].flags = kEnd;
+      if (lane < step_end - step)
+        lists.steps[(step + lane) % kRingSteps].facts = StepFacts::of(kEnd, 0, 0, 0);
       break;
     }
     if (cursor.tile_idx < 0) {
       if (lane == 0) {
-        lists.steps[step % kRingSteps] = {.token_begin = 0,
-                                          .num_tokens = 0,
-                                          .token_in_page = 0,
-                                          .item_idx = (cursor.num_items - 1) % kRingSteps,
-                                          .flags = kQuery};
+        lists.steps[step % kRingSteps].facts =
+            StepFacts::of(kQuery, (cursor.num_items - 1) % kRingSteps, 0, 0);
       }
       ++step;
       ++cursor.tile_idx;

@@ -23,7 +23,7 @@ struct Block {
   __device__ RowFactors& factors() const {
     return *reinterpret_cast<RowFactors*>(memory + Memory::kFactors);
   }
-  __device__ const Step& step(int idx) const { return lists().steps[idx % kRingSteps]; }
+  __device__ const Step& step(int idx) const { return lists().steps[idx & (kRingSteps - 1)]; }
   __device__ Barriers<Config> barriers() const { return Barriers<Config>(base); }
 };
 
@@ -32,16 +32,17 @@ template <typename Config>
 __device__ __forceinline__ void copy_columns(const Block<Config>& block, const CUtensorMap* map,
                                              int box_columns, int idx, int column, int num_columns,
                                              std::uint32_t to, std::uint32_t barrier) {
-  const Step& step = block.step(idx);
-  const int box_tokens = block.args->box_tokens;
-  const int kv_head = block.lists().items[step.item_idx].kv_head_idx;
-  const int num_pages = (step.num_tokens + box_tokens - 1) / box_tokens;
-  ptx::arrive_and_expect(barrier, num_pages * box_tokens * 128 * num_columns);
+  const Step step = block.step(idx);
+  const std::int32_t* pages = block.lists().pages[idx & (kRingSteps - 1)];
+  const int box_bytes = block.args->box_tokens * 128;
+  const int num_pages = step.facts.num_pages();
+  ptx::arrive_and_expect(barrier, num_pages * box_bytes * num_columns);
+#pragma unroll 1
   for (int i = 0; i < num_pages; ++i) {
-    const int page = block.lists().pages[idx % kRingSteps][i];
+#pragma unroll 1
     for (int c = 0; c < num_columns; c += box_columns) {
-      ptx::copy_box(map, to + c * Config::kColumnBytes + i * box_tokens * 128,
-                    {{0, step.token_in_page, column + c, kv_head, page}}, barrier);
+      ptx::copy_box(map, to + c * Config::kColumnBytes + i * box_bytes,
+                    {{0, step.token_in_page, column + c, step.kv_head_idx, pages[i]}}, barrier);
     }
   }
 }
@@ -99,7 +100,7 @@ __device__ __forceinline__ void copy_queries(const Block<Config>& block, const I
 template <typename Config, typename Element>
 __device__ __forceinline__ void load_query_stage(const Block<Config>& block, int idx) {
   const int stage = idx % Config::kStages;
-  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).item_idx], 0,
+  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).facts.item_idx()], 0,
                                 Config::kRegisterColumns,
                                 block.base + Shared<Config>::keys(stage, 0));
   if (threadIdx.x % 128 == 0) {  // nobody waits, but the stage's phases go on in step
@@ -111,7 +112,7 @@ __device__ __forceinline__ void load_query_stage(const Block<Config>& block, int
 /// The queries that stay in shared memory. By 128 threads.
 template <typename Config, typename Element>
 __device__ __forceinline__ void load_shared_queries(const Block<Config>& block, int idx) {
-  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).item_idx],
+  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).facts.item_idx()],
                                 Config::kRegisterColumns, Config::kColumns,
                                 block.base + Shared<Config>::kQuery);
 }

@@ -6,9 +6,15 @@
 #include "hardware/sm90/decode_dense/list_steps.cuh"
 #include "hardware/sm90/decode_dense/load.cuh"
 #include "hardware/sm90/decode_dense/softmax.cuh"
+#include "hardware/sm90/decode_dense/trace.cuh"
 #include "hardware/sm90/ptx/wgmma.cuh"
 
 namespace seesaw::sm90::decode_dense {
+
+// Who does what only one thread does: of different warps, for the warpgroup waits for its slowest.
+// Steps are listed by the first warp.
+inline constexpr int kTailLoader = 32;
+inline constexpr int kMessenger = 64;
 
 /// What a row's state comes to at the end of its item. Returns the factor that O is owed.
 __device__ __forceinline__ float finish_row(const KernelArgs& args, const Item& item, int row,
@@ -58,14 +64,14 @@ struct ScoreWarpgroup {
 
   /// The step of the tile of keys before step idx's.
   __device__ __forceinline__ int tile_before(int idx) const {
-    return idx - (block.step(idx).flags & kFirstTile ? 2 : 1);
+    return idx - (block.step(idx).facts.has(kFirstTile) ? 2 : 1);
   }
 
   /// Everything before the first tile's softmax.
   __device__ __forceinline__ void start() {
     for (int i = 0; i < Config::kStages; ++i) load_step(i);
     load_shared_queries<Config, Element>(block, 0);
-    if (thread() == 0) load_tail(block, 1);
+    if (thread() == kTailLoader) load_tail(block, 1);
     if (thread() < 32) list_steps(*block.args, block.rank, kFillSteps, block.lists());
     take_queries(0);
     multiply(1, 0);
@@ -76,41 +82,40 @@ struct ScoreWarpgroup {
   __device__ __forceinline__ void multiply(int idx, int tile_parity) {
     const int stage = idx % Config::kStages;
     const int parity = idx / Config::kStages & 1;
-    // Known to be the same in all lanes, addresses stay in uniform registers, and the descriptors
-    // made of them are not kept in the 40 that are left.
+    // Known to be the same in all lanes, addresses stay in uniform registers.
     const std::uint32_t base = __shfl_sync(~0u, block.base, 0);
-    const std::uint32_t keys =
-        base + Memory::keys(0, 0) + __shfl_sync(~0u, stage, 0) * 2 * Config::kHalfBytes;
-    const auto step_of = [&](int step, std::uint32_t column) {
-      const std::uint64_t k = ptx::operand_along_k(column + step % 4 * 32);
+    const ptx::Operand keys = ptx::operand_along_k(
+        base + Memory::keys(0, 0) + __shfl_sync(~0u, stage, 0) * 2 * Config::kHalfBytes);
+    const ptx::Operand tail = ptx::operand_along_k(base + Memory::kTail);
+    const ptx::Operand shared_query = ptx::operand_along_k(base + Memory::kQuery);
+    const auto step_of = [&](int step, const ptx::Operand& k) {
       if (step < Config::kRegisterSteps) {
         ptx::multiply_scores<Element>(query + 4 * (step < Config::kRegisterSteps ? step : 0), k, s,
                                       step > 0);
       } else {
         const int shared_step = step - Config::kRegisterSteps;
-        const std::uint32_t q =
-            base + Memory::kQuery + shared_step / 4 * Config::kColumnBytes + shared_step % 4 * 32;
-        ptx::multiply_scores<Element>(ptx::operand_along_k(q), k, s, true);
+        ptx::multiply_scores<Element>(
+            shared_query.after(shared_step / 4 * Config::kColumnBytes + shared_step % 4 * 32), k, s,
+            true);
       }
+    };
+    const auto key_step = [&](int step) {
+      step_of(step, keys.after(step / 4 * Config::kColumnBytes + step % 4 * 32));
     };
     constexpr int kHalfSteps = 4 * Config::kHalfColumns;
     ptx::wait(barriers.full(stage, 0), parity);
     ptx::begin_products();
 #pragma unroll
-    for (int step = 0; step < kHalfSteps; ++step) {
-      step_of(step, keys + step / 4 * Config::kColumnBytes);
-    }
+    for (int step = 0; step < kHalfSteps; ++step) key_step(step);
     ptx::wait(barriers.full(stage, 1), parity);
 #pragma unroll
-    for (int step = kHalfSteps; step < 2 * kHalfSteps; ++step) {
-      step_of(step, keys + step / 4 * Config::kColumnBytes);
-    }
+    for (int step = kHalfSteps; step < 2 * kHalfSteps; ++step) key_step(step);
     ptx::commit_products();
     if constexpr (Config::kTailColumns > 0) {
       ptx::wait(barriers.full_tail(), tile_parity);
 #pragma unroll
       for (int step = 2 * kHalfSteps; step < Config::kSteps; ++step) {
-        step_of(step, base + Memory::kTail);
+        step_of(step, tail.after(step % 4 * 32));
       }
       ptx::commit_products();
     }
@@ -138,9 +143,9 @@ struct ScoreWarpgroup {
 
   /// Fills a stage that this warpgroup knows to be free.
   __device__ __forceinline__ void load_step(int idx) {
-    const int flags = block.step(idx).flags;
-    if (flags & kEnd) return;
-    if (flags & kQuery) {
+    const StepFacts facts = block.step(idx).facts;
+    if (facts.has(kEnd)) return;
+    if (facts.has(kQuery)) {
       load_query_stage<Config, Element>(block, idx);
     } else if (thread() == 0) {
       load_half(block, idx, 0);
@@ -149,8 +154,7 @@ struct ScoreWarpgroup {
   }
 
   __device__ __forceinline__ void mask_tile(const Step& step) {
-    const Item& item = block.lists().items[step.item_idx];
-    if (step.token_begin + kTokens <= item.visible_end) return;
+    const Item& item = block.lists().items[step.facts.item_idx()];
     const GroupShape& shape = block.args->call.shape;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -172,7 +176,7 @@ struct ScoreWarpgroup {
 
   /// The factors that O is owed after the item's last tile.
   __device__ __forceinline__ void finish_item(const Step& step) {
-    const Item& item = block.lists().items[step.item_idx];
+    const Item& item = block.lists().items[step.facts.item_idx()];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float l = state.l[half];
@@ -187,14 +191,13 @@ struct ScoreWarpgroup {
 
   /// Hands a tile's weights to the value warpgroups. They have read the tile before.
   __device__ __forceinline__ void publish(int idx, const std::uint32_t (&weights)[16]) {
-    const Step& step = block.step(idx);
     const std::uint32_t to =
         block.base + Memory::kWeights + chunk_offset(row(), 0) + lane() % 4 * 4;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {  // rows r and r + 8 are swizzled alike
       ptx::store_shared((to ^ j / 2 * 16) + j % 2 * 1024, weights[j]);
     }
-    if (thread() == 0) block.lists().message = {idx, step.num_tokens, step.item_idx, step.flags};
+    if (thread() == kMessenger) block.lists().message = {idx, block.step(idx).facts};
     ptx::fence_async_proxy();
     ptx::arrive(barriers.weights_ready());
   }
@@ -205,30 +208,34 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
   ScoreWarpgroup<Config, Element> self(block);
   const Barriers<Config> barriers = self.barriers;
   int num_tiles = 0;  // published
-  if (!(block.step(0).flags & kEnd)) {
+  if (!block.step(0).facts.has(kEnd)) {
     self.start();
     for (int idx = 1;;) {
-      const bool is_last = block.step(idx).flags & kLastTile;
-      const bool has_next = !is_last || !(block.step(idx + 1).flags & kEnd);
+      const bool is_last = block.step(idx).facts.has(kLastTile);
+      const bool has_next = !is_last || !block.step(idx + 1).facts.has(kEnd);
       const int next = is_last ? idx + 2 : idx + 1;
       ptx::sync_warpgroup(kScoreBarrier);  // every warp is done with the tail and, at last, Q
       if (has_next) {
         if (is_last) load_shared_queries<Config, Element>(block, idx + 1);
-        if (self.thread() == 0) load_tail(block, next);
+        if (self.thread() == kTailLoader) load_tail(block, next);
       }
-      self.mask_tile(block.step(idx));
+      mark(*block.args, TracePoint::kTailLoaded, num_tiles);
+      if (block.step(idx).facts.has(kMasked)) self.mask_tile(block.step(idx));
       std::uint32_t weights[16];
       self.weigh_tile(num_tiles & 1, weights);
+      mark(*block.args, TracePoint::kWeighed, num_tiles);
 
       const auto publish = [&] {
         if (num_tiles > 0) ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
+        mark(*block.args, TracePoint::kWeightsFree, num_tiles);
         if (is_last) self.finish_item(block.step(idx));
         self.publish(idx, weights);
+        mark(*block.args, TracePoint::kPublished, num_tiles);
         ++num_tiles;
         // The value warpgroups have left the stage of the tile before: they refill it unless it is
         // for queries.
         const int refill = self.tile_before(idx) + Config::kStages;
-        if (num_tiles > 1 && block.step(refill).flags & kQuery) {
+        if (num_tiles > 1 && block.step(refill).facts.has(kQuery)) {
           load_query_stage<Config, Element>(block, refill);
         }
       };
@@ -242,13 +249,15 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
         list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
       }
       self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1);
+      mark(*block.args, TracePoint::kQueued, num_tiles);
       if (!is_last) publish();
       ptx::finish_products(self.s);
+      mark(*block.args, TracePoint::kScoresDone, num_tiles);
       idx = next;
     }
     ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
   }
-  if (self.thread() == 0) block.lists().message.flags = kEnd;
+  if (self.thread() == kMessenger) block.lists().message.facts = StepFacts::of(kEnd, 0, 0, 0);
   ptx::arrive(barriers.weights_ready());
 }
 

@@ -4,6 +4,7 @@
 
 #include "hardware/sm90/decode_dense/epilogue.cuh"
 #include "hardware/sm90/decode_dense/load.cuh"
+#include "hardware/sm90/decode_dense/trace.cuh"
 #include "hardware/sm90/ptx/wgmma.cuh"
 
 namespace seesaw::sm90::decode_dense {
@@ -34,40 +35,46 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
   float o[Config::kOutputs];
   for (int count = 0;; ++count) {
     ptx::wait(barriers.weights_ready(), count & 1);
+    mark(*block.args, TracePoint::kWeightsReady, count);
     const Message message = lists.message;
-    if (message.flags & kEnd) break;
-    const int keys = Memory::keys(message.step % Config::kStages, half);
-    if (message.num_tokens < kTokens) {
-      clear_tokens<Config>(block.memory + keys, message.num_tokens);
+    if (message.facts.has(kEnd)) break;
+    const int keys = Memory::keys(message.step_idx % Config::kStages, half);
+    if (message.facts.num_tokens() < kTokens) {
+      clear_tokens<Config>(block.memory + keys, message.facts.num_tokens());
       ptx::fence_async_proxy();
       ptx::sync_warpgroup(named_barrier);
     }
-    const bool is_first = message.flags & kFirstTile;
+    const bool is_first = message.facts.has(kFirstTile);
     const float alpha[2] = {factors.alpha[count & 1][row], factors.alpha[count & 1][row + 8]};
     if (!is_first && __any_sync(~0u, alpha[0] != 1 || alpha[1] != 1)) {
 #pragma unroll
       for (int i = 0; i < Config::kOutputs; ++i) o[i] *= alpha[i / 2 % 2];
     }
+    const std::uint32_t base = __shfl_sync(~0u, block.base, 0);
+    const ptx::Operand weights = ptx::operand_along_k(base + Memory::kWeights);
+    const ptx::Operand values =
+        ptx::operand_along_n(base + __shfl_sync(~0u, keys, 0), Config::kColumnBytes);
     ptx::begin_products();
 #pragma unroll
     for (int step = 0; step < kTokens / 16; ++step) {
-      ptx::multiply_values<Element>(
-          ptx::operand_along_k(block.base + Memory::kWeights + step * 32),
-          ptx::operand_along_n(block.base + keys + step * 2048, Config::kColumnBytes), o,
-          !is_first || step > 0);
+      ptx::multiply_values<Element>(weights.after(step * 32), values.after(step * 2048), o,
+                                    !is_first || step > 0);
     }
     ptx::commit_products();
+    mark(*block.args, TracePoint::kValuesQueued, count);
     ptx::finish_products(o);
+    mark(*block.args, TracePoint::kValuesDone, count);
     const float finish[2] = {factors.finish[row], factors.finish[row + 8]};
     ptx::arrive(barriers.weights_free());
 
     ptx::sync_warpgroup(named_barrier);  // every warp has read its part of the keys
-    const int refill = message.step + Config::kStages;
-    if (threadIdx.x % 128 == 0 && !(block.step(refill).flags & (kQuery | kEnd))) {
+    const int refill = message.step_idx + Config::kStages;
+    if (threadIdx.x % 128 == 0 && !block.step(refill).facts.has(kQuery | kEnd)) {
       load_half(block, refill, half);
     }
-    if (message.flags & kLastTile) {
-      write_output<Element>(*block.args, lists.items[message.item_idx],
+    mark(*block.args, TracePoint::kRefilled, count);
+    if (message.facts.has(kLastTile)) {
+      write_output<Element>(*block.args, lists.items[message.facts.item_idx()],
                             half * Config::kHalfColumns * 64, o, finish);
     }
   }

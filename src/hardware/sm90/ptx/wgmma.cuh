@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "cute/arch/mma_sm90_gmma.hpp"
+#include <cute/arch/mma_sm90_gmma.hpp>
 
 namespace seesaw::sm90::ptx {
 
@@ -65,43 +65,57 @@ __device__ __forceinline__ void multiply(std::uint64_t a, std::uint64_t b,
 
 }  // namespace detail
 
-/// Describes an operand in shared memory, swizzled by 128 bytes. Rows of 64 elements (128 bytes)
-/// along the products' k: groups of 8 rows are 1,024 bytes apart.
-__device__ __forceinline__ std::uint64_t operand_along_k(std::uint32_t address) {
-  return static_cast<std::uint64_t>((address & 0x3ffff) >> 4) | std::uint64_t{1} << 16 |
-         static_cast<std::uint64_t>(1024 >> 4) << 32 | std::uint64_t{1} << 62;
+/// Describes an operand in shared memory, swizzled by 128 bytes. Only its low word has the address,
+/// in units of 16 bytes: neighbouring operands are one addition apart, where making each from its
+/// address takes five dependent instructions, longer than a product of 64 columns.
+struct Operand {
+  std::uint32_t low;
+  std::uint32_t high;
+
+  __device__ __forceinline__ Operand after(int bytes) const {
+    return {low + static_cast<std::uint32_t>(bytes >> 4), high};
+  }
+  __device__ __forceinline__ std::uint64_t descriptor() const {
+    std::uint64_t both;
+    asm("mov.b64 %0, {%1, %2};" : "=l"(both) : "r"(low), "r"(high));
+    return both;
+  }
+};
+
+/// Rows of 64 elements (128 bytes) along the products' k: groups of 8 rows are 1,024 bytes apart.
+__device__ __forceinline__ Operand operand_along_k(std::uint32_t address) {
+  return {address >> 4 | 1u << 16, 1024u >> 4 | 1u << 30};
 }
 
 /// The same memory read across: rows of 64 elements along n, the next 64 along n are
 /// `column_bytes` away, groups of 8 along k are 1,024 bytes apart.
-__device__ __forceinline__ std::uint64_t operand_along_n(std::uint32_t address, int column_bytes) {
-  return static_cast<std::uint64_t>((address & 0x3ffff) >> 4) |
-         static_cast<std::uint64_t>(column_bytes >> 4) << 16 |
-         static_cast<std::uint64_t>(1024 >> 4) << 32 | std::uint64_t{1} << 62;
+__device__ __forceinline__ Operand operand_along_n(std::uint32_t address, int column_bytes) {
+  return {address >> 4 | static_cast<std::uint32_t>(column_bytes >> 4) << 16,
+          1024u >> 4 | 1u << 30};
 }
 
 /// s (+)= A B with A [64, 16] in registers, both along k.
 template <typename Element>
-__device__ __forceinline__ void multiply_scores(const std::uint32_t* a, std::uint64_t b,
+__device__ __forceinline__ void multiply_scores(const std::uint32_t* a, const Operand& b,
                                                 float (&s)[32], bool adds) {
-  detail::multiply<detail::ScoresOfRegisters<Element>>(a, b, s, adds,
+  detail::multiply<detail::ScoresOfRegisters<Element>>(a, b.descriptor(), s, adds,
                                                        std::make_integer_sequence<int, 32>{});
 }
 
 /// The same with A in shared memory.
 template <typename Element>
-__device__ __forceinline__ void multiply_scores(std::uint64_t a, std::uint64_t b, float (&s)[32],
+__device__ __forceinline__ void multiply_scores(const Operand& a, const Operand& b, float (&s)[32],
                                                 bool adds) {
-  detail::multiply<detail::ScoresOfShared<Element>>(a, b, s, adds,
+  detail::multiply<detail::ScoresOfShared<Element>>(a.descriptor(), b.descriptor(), s, adds,
                                                     std::make_integer_sequence<int, 32>{});
 }
 
 /// o (+)= A B with A [64, 16] along k and B [16, 2 * kCount] along n, both in shared memory.
 template <typename Element, int kCount>
-__device__ __forceinline__ void multiply_values(std::uint64_t a, std::uint64_t b,
+__device__ __forceinline__ void multiply_values(const Operand& a, const Operand& b,
                                                 float (&o)[kCount], bool adds) {
   detail::multiply<typename detail::ValuesOf<Element, 2 * kCount>::Type>(
-      a, b, o, adds, std::make_integer_sequence<int, kCount>{});
+      a.descriptor(), b.descriptor(), o, adds, std::make_integer_sequence<int, kCount>{});
 }
 
 /// Before the first product after a change of registers it uses.
