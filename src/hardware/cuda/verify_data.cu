@@ -14,7 +14,7 @@ constexpr unsigned kMostBlocks = 1024;
 /// Where the first fault of each kind lies: the smallest number that any thread found.
 struct Faults {
   static constexpr unsigned long long kNone = ~0ull;
-  unsigned long long plan = kNone;  // index into cuts, then into first_ranges
+  unsigned long long plan = kNone;  // index into cuts, then first_ranges, then kv_lengths
   unsigned long long data = kNone;  // request_idx << 32, plus 1 + column of block_table; 0: length
 };
 
@@ -55,40 +55,53 @@ __device__ bool is_first_range_good(const DecodeCall& call, std::int32_t i) {
   return before <= first && first <= call.shape.num_ranges;
 }
 
-__global__ void __launch_bounds__(kThreads) find_faults(const __grid_constant__ Check check) {
-  const DecodeCall& call = check.call;
-  const std::int64_t thread = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const std::int64_t num_threads = std::int64_t{gridDim.x} * kThreads;
-  unsigned long long first = Faults::kNone;
+/// The first of the entries of the prepared plan that this thread looks at and finds bad. prepare()
+/// leaves no negative length.
+__device__ unsigned long long find_plan_fault(const DecodeCall& call) {
   const std::int64_t num_cuts = std::int64_t{call.shape.num_ranges} + 1;
-  const std::int64_t num_entries = num_cuts + call.shape.num_groups + 1;
-  for (std::int64_t i = thread; i < num_entries && first == Faults::kNone; i += num_threads) {
-    const bool is_good = i < num_cuts
-                             ? is_cut_good(call, static_cast<std::int32_t>(i))
-                             : is_first_range_good(call, static_cast<std::int32_t>(i - num_cuts));
-    if (!is_good) first = static_cast<unsigned long long>(i);
+  const std::int64_t lengths_begin = num_cuts + call.shape.num_groups + 1;
+  const std::int64_t end = lengths_begin + call.shape.batch;
+  const std::int64_t num_threads = std::int64_t{gridDim.x} * kThreads;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < end;
+       i += num_threads) {
+    bool is_good = false;
+    if (i < num_cuts) {
+      is_good = is_cut_good(call, static_cast<std::int32_t>(i));
+    } else if (i < lengths_begin) {
+      is_good = is_first_range_good(call, static_cast<std::int32_t>(i - num_cuts));
+    } else {
+      is_good = call.kv_lengths[i - lengths_begin] >= 0;
+    }
+    if (!is_good) return static_cast<unsigned long long>(i);
   }
-  if (first != Faults::kNone) atomicMin(&check.faults->plan, first);
+  return Faults::kNone;
+}
 
-  first = Faults::kNone;
-  for (std::int64_t request_idx = blockIdx.x;
-       request_idx < call.shape.batch && first == Faults::kNone; request_idx += gridDim.x) {
+/// The first bad length or block table entry that this thread looks at: a block takes a request, a
+/// thread some of its pages.
+__device__ unsigned long long find_data_fault(const Check& check) {
+  const DecodeCall& call = check.call;
+  for (std::int64_t request_idx = blockIdx.x; request_idx < call.shape.batch;
+       request_idx += gridDim.x) {
     const auto coordinate = static_cast<unsigned long long>(request_idx) << 32;
     const std::int64_t num_pages = check.num_pages_of(request_idx);
-    if (call.kv_lengths[request_idx] < 0 || num_pages > check.max_pages) {
-      first = coordinate;
-      break;
-    }
+    if (num_pages > check.max_pages) return coordinate;
     const std::int32_t* row = call.block_table + request_idx * call.block_table_request_stride;
     for (std::int64_t i = threadIdx.x; i < num_pages; i += kThreads) {
       const std::int32_t page = row[i * call.block_table_page_stride];
       if (page < 0 || page >= call.num_pages) {
-        first = coordinate + 1 + static_cast<unsigned long long>(i);
-        break;
+        return coordinate + 1 + static_cast<unsigned long long>(i);
       }
     }
   }
-  if (first != Faults::kNone) atomicMin(&check.faults->data, first);
+  return Faults::kNone;
+}
+
+__global__ void __launch_bounds__(kThreads) find_faults(const __grid_constant__ Check check) {
+  const unsigned long long plan_fault = find_plan_fault(check.call);
+  if (plan_fault != Faults::kNone) atomicMin(&check.faults->plan, plan_fault);
+  const unsigned long long data_fault = find_data_fault(check);
+  if (data_fault != Faults::kNone) atomicMin(&check.faults->data, data_fault);
 }
 
 /// Copies from the device and waits for the stream.
@@ -166,10 +179,11 @@ Status verify_data(const DecodeCall& call, std::int64_t max_pages, std::byte* sc
   // A length or an entry first: a bad length makes good cuts look bad.
   if (found.data != Faults::kNone) return word_data_fault(check, found.data, cuda_stream);
   if (found.plan == Faults::kNone) return Status::ok();
-  return {StatusCode::kCorruptData,
-          "workspace: holds no plan for this call (entry " + std::to_string(found.plan) +
-              " of its cuts is out of order), must be prepared: was prepare() called with it after "
-              "plan() or replan()?"};
+  return {StatusCode::kCorruptData, "workspace: holds no plan for this call (entry " +
+                                        std::to_string(found.plan) +
+                                        " of its cuts, ranges and lengths is none), must be "
+                                        "prepared: was prepare() called with it after "
+                                        "plan() or replan()?"};
 }
 
 }  // namespace seesaw::cuda
