@@ -36,6 +36,9 @@ struct Config {
   static constexpr int kRegisterColumns =
       kColumns - 2 < kValueColumns ? kColumns - 2 : kValueColumns;
   static constexpr int kRegisterSteps = 4 * kRegisterColumns;
+  /// Steps queued before the last tile's weights are handed on.
+  static constexpr int kEarlySteps = kSteps - 12;
+  static_assert(kEarlySteps >= 4 * kHalfColumns && kEarlySteps <= 4 * kValueColumns);
   static constexpr int kSharedQueryColumns = kColumns - kRegisterColumns;
 
   /// Tiles of keys in shared memory, a multiple of 3 so that all shapes fill it.

@@ -74,12 +74,15 @@ struct ScoreWarpgroup {
     if (thread() == kTailLoader) load_tail(block, 1);
     if (thread() < 32) list_steps(*block.args, block.rank, kFillSteps, block.lists());
     take_queries(0);
-    multiply(1, 0);
+    multiply(1, 0, [] {});
     ptx::finish_products(s);
   }
 
-  /// Queues the products of one tile of keys; tile_parity counts tiles of keys, idx steps.
-  __device__ __forceinline__ void multiply(int idx, int tile_parity) {
+  /// Queues the products of one tile of keys; tile_parity counts tiles of keys, idx steps. Queueing
+  /// takes nearly as long as the products. `before_last` is done in its course, so early that what
+  /// it starts finds the tensor cores free when these products end.
+  template <typename BeforeLast>
+  __device__ __forceinline__ void multiply(int idx, int tile_parity, BeforeLast&& before_last) {
     const int stage = idx % Config::kStages;
     const int parity = idx / Config::kStages & 1;
     // Known to be the same in all lanes, addresses stay in uniform registers.
@@ -108,11 +111,18 @@ struct ScoreWarpgroup {
 #pragma unroll
     for (int step = 0; step < kHalfSteps; ++step) key_step(step);
     ptx::wait(barriers.full(stage, 1), parity);
+    ptx::begin_products();
 #pragma unroll
-    for (int step = kHalfSteps; step < 2 * kHalfSteps; ++step) key_step(step);
+    for (int step = kHalfSteps; step < Config::kEarlySteps; ++step) key_step(step);
+    ptx::commit_products();
+    before_last();
+    ptx::begin_products();
+#pragma unroll
+    for (int step = Config::kEarlySteps; step < 2 * kHalfSteps; ++step) key_step(step);
     ptx::commit_products();
     if constexpr (Config::kTailColumns > 0) {
       ptx::wait(barriers.full_tail(), tile_parity);
+      ptx::begin_products();
 #pragma unroll
       for (int step = 2 * kHalfSteps; step < Config::kSteps; ++step) {
         step_of(step, tail.after(step % 4 * 32));
@@ -163,6 +173,15 @@ struct ScoreWarpgroup {
     }
   }
 
+  /// After step idx's weights have been handed over the value warpgroups have left the stage of the
+  /// tile before. They refill it unless it is for queries.
+  __device__ __forceinline__ void refill_with_queries(int idx, int num_published) {
+    const int refill = tile_before(idx) + Config::kStages;
+    if (num_published > 1 && block.step(refill).facts.has(kQuery)) [[unlikely]] {
+      load_query_stage<Config, Element>(block, refill);
+    }
+  }
+
   /// The factors that O is owed before this tile are written at once, to the buffer that the tile
   /// before the last one used.
   __device__ __forceinline__ void weigh_tile(int buffer, std::uint32_t (&weights)[16]) {
@@ -189,15 +208,33 @@ struct ScoreWarpgroup {
     }
   }
 
-  /// Hands a tile's weights to the value warpgroups. They have read the tile before.
-  __device__ __forceinline__ void publish(int idx, const std::uint32_t (&weights)[16]) {
-    const std::uint32_t to =
-        block.base + Memory::kWeights + chunk_offset(row(), 0) + lane() % 4 * 4;
-#pragma unroll
-    for (int j = 0; j < 16; ++j) {  // rows r and r + 8 are swizzled alike
-      ptx::store_shared((to ^ j / 2 * 16) + j % 2 * 1024, weights[j]);
+  /// This warp has finished a tile's products. At an item's end all wait for each other, for its
+  /// queries give way to the next one's; else only the warp that loads the tail waits, later.
+  __device__ __forceinline__ void leave_tile(bool is_last) {
+    if (is_last) [[unlikely]] {
+      ptx::sync_warpgroup(kScoreBarrier);
+    } else if (Config::kTailColumns > 0 && thread() / 32 != kTailLoader / 32) {
+      ptx::arrive_warpgroup(kScoreBarrier);
     }
-    if (thread() == kMessenger) block.lists().message = {idx, block.step(idx).facts};
+  }
+
+  /// Nobody arrives for the tile after next before this: its products wait for the tail.
+  __device__ __forceinline__ void load_next_tail(bool is_last, int next) {
+    if (Config::kTailColumns == 0 || thread() / 32 != kTailLoader / 32) return;
+    if (!is_last) ptx::sync_warpgroup(kScoreBarrier);
+    if (thread() == kTailLoader) load_tail(block, next);
+  }
+
+  /// Hands a tile's weights to the value warpgroups. They have read the tile before.
+  __device__ __forceinline__ void publish(int idx, StepFacts facts,
+                                          const std::uint32_t (&weights)[16]) {
+    if (thread() == kMessenger) block.lists().message = {idx, facts};
+    const int matrix_row = thread() / 32 * 16 + lane() % 16;
+    const std::uint32_t to = block.base + Memory::kWeights + chunk_offset(matrix_row, lane() / 16);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {  // 16 columns
+      ptx::store_matrices(to ^ i * 32, weights + 4 * i);
+    }
     ptx::fence_async_proxy();
     ptx::arrive(barriers.weights_ready());
   }
@@ -210,47 +247,48 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
   int num_tiles = 0;  // published
   if (!block.step(0).facts.has(kEnd)) {
     self.start();
+    StepFacts facts = block.step(1).facts;
     for (int idx = 1;;) {
-      const bool is_last = block.step(idx).facts.has(kLastTile);
+      const bool is_last = facts.has(kLastTile);
       const bool has_next = !is_last || !block.step(idx + 1).facts.has(kEnd);
       const int next = is_last ? idx + 2 : idx + 1;
-      ptx::sync_warpgroup(kScoreBarrier);  // every warp is done with the tail and, at last, Q
-      if (has_next) {
-        if (is_last) load_shared_queries<Config, Element>(block, idx + 1);
-        if (self.thread() == kTailLoader) load_tail(block, next);
+      self.leave_tile(is_last);
+      if (is_last && has_next) [[unlikely]] {
+        load_shared_queries<Config, Element>(block, idx + 1);
       }
-      mark(*block.args, TracePoint::kTailLoaded, num_tiles);
-      if (block.step(idx).facts.has(kMasked)) self.mask_tile(block.step(idx));
+      if (facts.has(kMasked)) [[unlikely]]
+        self.mask_tile(block.step(idx));
       std::uint32_t weights[16];
       self.weigh_tile(num_tiles & 1, weights);
+      if (has_next) self.load_next_tail(is_last, next);
       mark(*block.args, TracePoint::kWeighed, num_tiles);
 
       const auto publish = [&] {
         if (num_tiles > 0) ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
         mark(*block.args, TracePoint::kWeightsFree, num_tiles);
-        if (is_last) self.finish_item(block.step(idx));
-        self.publish(idx, weights);
+        if (is_last) [[unlikely]]
+          self.finish_item(block.step(idx));
+        self.publish(idx, facts, weights);
         mark(*block.args, TracePoint::kPublished, num_tiles);
         ++num_tiles;
-        // The value warpgroups have left the stage of the tile before: they refill it unless it is
-        // for queries.
-        const int refill = self.tile_before(idx) + Config::kStages;
-        if (num_tiles > 1 && block.step(refill).facts.has(kQuery)) {
-          load_query_stage<Config, Element>(block, refill);
-        }
       };
-      if (is_last) {
+      if (is_last) [[unlikely]] {
         publish();
+        self.refill_with_queries(idx, num_tiles);
         if (!has_next) break;
         self.take_queries(idx + 1);
       }
       // The steps before this one are done with: their places are listed anew.
-      if (self.tile_before(idx) / kFillSteps != idx / kFillSteps && self.thread() < 32) {
+      if (self.tile_before(idx) / kFillSteps != idx / kFillSteps && self.thread() < 32)
+          [[unlikely]] {
         list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
       }
-      self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1);
+      self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1, [&] {
+        if (!is_last) publish();
+      });
       mark(*block.args, TracePoint::kQueued, num_tiles);
-      if (!is_last) publish();
+      if (!is_last) self.refill_with_queries(idx, num_tiles);
+      facts = block.step(next).facts;
       ptx::finish_products(self.s);
       mark(*block.args, TracePoint::kScoresDone, num_tiles);
       idx = next;

@@ -6,6 +6,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cfloat>
 #include <cstdint>
 #include <type_traits>
 
@@ -15,7 +16,7 @@ namespace seesaw::sm90::decode_dense {
 
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));  // in the order written
   return y;
 }
 
@@ -30,9 +31,10 @@ __device__ __forceinline__ std::uint32_t pack(float low, float high) {
   return pair;
 }
 
-/// m (log2 units) and l of a thread's two rows; l is of the thread's own scores.
+/// m (log2 units) and l of a thread's two rows; l is of the thread's own scores. Before any key m
+/// is as low as can be but finite, so that a hidden score, -inf, has a weight of 0 and not NaN.
 struct RowPair {
-  float m[2] = {-INFINITY, -INFINITY};
+  float m[2] = {-FLT_MAX, -FLT_MAX};
   float l[2] = {0, 0};
 };
 
@@ -46,33 +48,48 @@ __device__ __forceinline__ void mask(float (&s)[32], int half, int end) {
   }
 }
 
-/// Scores become packed weights 2^(score - m); alpha is what O is owed for a change of m.
-template <typename Element>
-__device__ __forceinline__ void weigh(const float (&s)[32], float scale_log2, RowPair& state,
-                                      float (&alpha)[2], std::uint32_t (&weights)[16]) {
+/// Raises m of rows whose largest score exceeds it by more than the slack; alpha is what l and O
+/// are owed for that. `most` is of the thread's own scores.
+__device__ __forceinline__ void raise_max(float scale_log2, const float (&most)[2], RowPair& state,
+                                          float (&alpha)[2]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float most = -INFINITY;
-#pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      most = fmaxf(most, fmaxf(s[4 * j + 2 * half], s[4 * j + 2 * half + 1]));
+    float score = fmaxf(most[half], __shfl_xor_sync(~0u, most[half], 1));
+    score = fmaxf(score, __shfl_xor_sync(~0u, score, 2)) * scale_log2;
+    if (score > state.m[half] + kRescaleSlackLog2) {
+      alpha[half] = exp2_approx(state.m[half] - score);
+      state.m[half] = score;
+      state.l[half] *= alpha[half];
     }
-    most = fmaxf(most, __shfl_xor_sync(~0u, most, 1));
-    most = fmaxf(most, __shfl_xor_sync(~0u, most, 2)) * scale_log2;
-    alpha[half] = 1;
-    if (most > state.m[half] + kRescaleSlackLog2) {
-      alpha[half] = exp2_approx(state.m[half] - most);
-      state.m[half] = most;
-    }
-    state.l[half] *= alpha[half];
-    // A row that has seen no key yet: any finite number keeps its weights at 0.
-    const float m = state.m[half] == -INFINITY ? 0 : state.m[half];
+  }
+}
+
+/// Online softmax of a tile: scores become packed weights 2^(score - m). m of the tiles before
+/// mostly serves, and then nothing is exchanged between threads.
+template <typename Element>
+__device__ __forceinline__ void weigh(float (&s)[32], float scale_log2, RowPair& state,
+                                      float (&alpha)[2], std::uint32_t (&weights)[16]) {
+  float most[2] = {fmaxf(s[0], s[1]), fmaxf(s[2], s[3])};
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float a = exp2_approx(fmaf(s[4 * j + 2 * half], scale_log2, -m));
-      const float b = exp2_approx(fmaf(s[4 * j + 2 * half + 1], scale_log2, -m));
-      state.l[half] += a + b;
-      weights[2 * j + half] = pack<Element>(a, b);
+  for (int j = 1; j < 8; ++j) {
+    most[0] = fmaxf(most[0], fmaxf(s[4 * j], s[4 * j + 1]));
+    most[1] = fmaxf(most[1], fmaxf(s[4 * j + 2], s[4 * j + 3]));
+  }
+  alpha[0] = alpha[1] = 1;
+  const bool is_above = most[0] * scale_log2 > state.m[0] + kRescaleSlackLog2 ||
+                        most[1] * scale_log2 > state.m[1] + kRescaleSlackLog2;
+  if (__any_sync(~0u, is_above)) raise_max(scale_log2, most, state, alpha);
+
+  // The special-function unit takes eight cycles for each 2^x of a warp. Sums and packing follow a
+  // group of eight behind, or every pair of them would wait for its own.
+  constexpr int kGroup = 8;
+#pragma unroll
+  for (int i = 0; i < 32 + kGroup; ++i) {
+    if (i < 32) s[i] = exp2_approx(fmaf(s[i], scale_log2, -state.m[i / 2 % 2]));
+    const int pair = i - kGroup;
+    if (pair >= 0 && pair % 2 == 1) {
+      state.l[pair / 2 % 2] += s[pair - 1] + s[pair];
+      weights[pair / 2] = pack<Element>(s[pair - 1], s[pair]);
     }
   }
 }

@@ -35,19 +35,9 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
                : "memory");
 }
 
-__device__ __forceinline__ void copy_4_bytes(std::uint32_t to, const void* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to),
-               "l"(__cvta_generic_to_global(from))
-               : "memory");
-}
-
-/// This thread's copy_16_bytes and copy_4_bytes are done.
+/// This thread's copy_16_bytes are done.
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_all;" ::: "memory");
-}
-
-__device__ __forceinline__ void store_shared(std::uint32_t to, std::uint32_t x) {
-  asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(x) : "memory");
 }
 
 }  // namespace seesaw::sm90::ptx

@@ -46,4 +46,9 @@ __device__ __forceinline__ void sync_warpgroup(int named_barrier) {
   asm volatile("bar.sync %0, 128;" ::"r"(named_barrier) : "memory");
 }
 
+/// Arrives without waiting, where one warp calls sync_warpgroup.
+__device__ __forceinline__ void arrive_warpgroup(int named_barrier) {
+  asm volatile("bar.arrive %0, 128;" ::"r"(named_barrier) : "memory");
+}
+
 }  // namespace seesaw::sm90::ptx

@@ -139,4 +139,12 @@ __device__ __forceinline__ void load_matrices(std::uint32_t (&x)[4], std::uint32
                : "memory");
 }
 
+/// The reverse of load_matrices.
+__device__ __forceinline__ void store_matrices(std::uint32_t row_address, const std::uint32_t* x) {
+  asm volatile(
+      "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row_address),
+      "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+      : "memory");
+}
+
 }  // namespace seesaw::sm90::ptx
