@@ -16,7 +16,7 @@ struct ModeConstants {
   std::int32_t sequence_overhead;  // starting a sequence
   std::int32_t min_piece_blocks;   // what is worth a split
 };
-constexpr ModeConstants kThroughput = {3, 4};
+constexpr ModeConstants kThroughput = {3, 2};
 constexpr ModeConstants kLatency = {3, 1};
 constexpr ModeConstants kFixedPieces = {3, 1};
 // Batch-invariant mode: part of its results, so a change changes bits.

@@ -82,16 +82,23 @@ Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle
     if (idx < states.size()) states[idx].store(state, std::memory_order_relaxed);
   }
 
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
+  unsigned num_attributes = 0;
+  if (state == KernelState::kWaits) {
+    attributes[num_attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[num_attributes++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster_size > 1) {
+    attributes[num_attributes].id = cudaLaunchAttributeClusterDimension;
+    attributes[num_attributes++].val.clusterDim = {static_cast<unsigned>(shape.cluster_size), 1, 1};
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
   config.stream = static_cast<cudaStream_t>(stream);
-  config.attrs = &attribute;
-  config.numAttrs = state == KernelState::kWaits ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = num_attributes;
   return check_launch(cudaLaunchKernelEx(&config, kKernel, args...), name, shape);
 }
 

@@ -1,13 +1,14 @@
 // Every barrier of the block.
 //
-// barrier             arrivals                       waited for by     guards
-// full(stage, half)   1: who issues the copies       score             keys of a half tile are
-// there full_tail           1: thread 0 of score           score             the tail column is
-// there weights_ready       128: score                     value             P, factors, message
-// written weights_free        256: value                     score             P and keys of that
-// tile are read named 1             128: score                     score             warps finished
-// with Q, tail named 2, 3          128: a value warpgroup         itself            warps finished
-// with keys
+// clang-format off
+// barrier             arrivals                  waited for by  guards
+// full(stage, half)   1: who issues the copies  score          keys of a half tile are there
+// full_tail           1: a thread of score      score          the tail column is there
+// weights_ready       128: score                value          P and factors are written, keys too
+// weights_free        256: value                score          P and keys of that tile are read
+// named 1             128: score                score          warps are done with the tail, at last Q
+// named 2, 3          128: a value warpgroup    itself         warps are done with the keys
+// clang-format on
 #pragma once
 
 #include <cstdint>

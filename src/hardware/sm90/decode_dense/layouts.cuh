@@ -51,12 +51,6 @@ struct Item {
   std::int32_t slot_idx;  // among all slots; -1: writes the output
 };
 
-/// What the score warpgroup tells the value warpgroups with each tile of weights.
-struct alignas(8) Message {
-  std::int32_t step_idx;
-  StepFacts facts;
-};
-
 /// Where listing has arrived.
 struct Cursor {
   std::int32_t range_idx;
@@ -76,7 +70,6 @@ struct Lists {
   Step steps[kRingSteps];
   Item items[kRingSteps];
   std::int32_t pages[kRingSteps][kMaxSubPages];  // -1: not read
-  Message message;
   Cursor cursor;
 };
 

@@ -113,8 +113,9 @@ __device__ inline void list_steps(const KernelArgs& args, int rank, int first_st
 __device__ inline void start_lists(const KernelArgs& args, int group, int rank, Lists& lists) {
   if (threadIdx.x % 32 == 0) {
     lists.cursor = {};
-    lists.cursor.range_idx = args.call.first_ranges[group];
-    lists.cursor.range_end = args.call.first_ranges[group + 1];
+    const bool is_one_each = args.call.shape.num_ranges == args.call.shape.num_groups;
+    lists.cursor.range_idx = is_one_each ? group : args.call.first_ranges[group];
+    lists.cursor.range_end = is_one_each ? group + 1 : args.call.first_ranges[group + 1];
     lists.cursor.sequence_idx = -1;
   }
   __syncwarp();

@@ -11,10 +11,8 @@
 
 namespace seesaw::sm90::decode_dense {
 
-// Who does what only one thread does: of different warps, for the warpgroup waits for its slowest.
-// Steps are listed by the first warp.
+// Not of the first warp, which lists steps: the warpgroup waits for its slowest.
 inline constexpr int kTailLoader = 32;
-inline constexpr int kMessenger = 64;
 
 /// What a row's state comes to at the end of its item. Returns the factor that O is owed.
 __device__ __forceinline__ float finish_row(const KernelArgs& args, const Item& item, int row,
@@ -67,12 +65,20 @@ struct ScoreWarpgroup {
     return idx - (block.step(idx).facts.has(kFirstTile) ? 2 : 1);
   }
 
-  /// Everything before the first tile's softmax.
+  /// Once in kFillSteps steps, at the second tile that follows a multiple of them: then the value
+  /// warpgroups, too, have left the steps before that multiple, whose places are listed anew.
+  __device__ __forceinline__ bool listing_is_due(int idx) const {
+    return idx % kFillSteps >= 2 && tile_before(idx) % kFillSteps < 2;
+  }
+
+  /// Everything before the first tile's softmax. What the first tile needs is asked for first: all
+  /// blocks start together, and what each asks for last comes when all have been served.
   __device__ __forceinline__ void start() {
-    for (int i = 0; i < Config::kStages; ++i) load_step(i);
+    load_query_stage<Config, Element>(block, 0);
     load_shared_queries<Config, Element>(block, 0);
     if (thread() == kTailLoader) load_tail(block, 1);
-    if (thread() < 32) list_steps(*block.args, block.rank, kFillSteps, block.lists());
+#pragma unroll 1
+    for (int i = 1; i < Config::kStages; ++i) load_step(i);
     take_queries(0);
     multiply(1, 0, [] {});
     ptx::finish_products(s);
@@ -226,9 +232,7 @@ struct ScoreWarpgroup {
   }
 
   /// Hands a tile's weights to the value warpgroups. They have read the tile before.
-  __device__ __forceinline__ void publish(int idx, StepFacts facts,
-                                          const std::uint32_t (&weights)[16]) {
-    if (thread() == kMessenger) block.lists().message = {idx, facts};
+  __device__ __forceinline__ void publish(const std::uint32_t (&weights)[16]) {
     const int matrix_row = thread() / 32 * 16 + lane() % 16;
     const std::uint32_t to = block.base + Memory::kWeights + chunk_offset(matrix_row, lane() / 16);
 #pragma unroll
@@ -268,19 +272,17 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
         mark(*block.args, TracePoint::kWeightsFree, num_tiles);
         if (is_last) [[unlikely]]
           self.finish_item(block.step(idx));
-        self.publish(idx, facts, weights);
+        self.publish(weights);
         mark(*block.args, TracePoint::kPublished, num_tiles);
         ++num_tiles;
       };
       if (is_last) [[unlikely]] {
         publish();
         self.refill_with_queries(idx, num_tiles);
-        if (!has_next) break;
+        if (!has_next) return;
         self.take_queries(idx + 1);
       }
-      // The steps before this one are done with: their places are listed anew.
-      if (self.tile_before(idx) / kFillSteps != idx / kFillSteps && self.thread() < 32)
-          [[unlikely]] {
+      if (self.listing_is_due(idx) && self.thread() < 32) [[unlikely]] {
         list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
       }
       self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1, [&] {
@@ -293,10 +295,7 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
       mark(*block.args, TracePoint::kScoresDone, num_tiles);
       idx = next;
     }
-    ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
   }
-  if (self.thread() == kMessenger) block.lists().message.facts = StepFacts::of(kEnd, 0, 0, 0);
-  ptx::arrive(barriers.weights_ready());
 }
 
 }  // namespace seesaw::sm90::decode_dense

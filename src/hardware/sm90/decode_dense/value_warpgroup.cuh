@@ -27,33 +27,35 @@ template <typename Config, typename Element>
 __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, int half) {
   using Memory = Shared<Config>;
   const Barriers<Config> barriers = block.barriers();
-  const Lists& lists = block.lists();
   const RowFactors& factors = block.factors();
   const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
   const int named_barrier = kValueBarrier + half;
 
   float o[Config::kOutputs];
-  for (int count = 0;; ++count) {
-    ptx::wait(barriers.weights_ready(), count & 1);
-    mark(*block.args, TracePoint::kWeightsReady, count);
-    const Message message = lists.message;
-    if (message.facts.has(kEnd)) break;
-    const int keys = Memory::keys(message.step_idx % Config::kStages, half);
-    if (message.facts.num_tokens() < kTokens) {
-      clear_tokens<Config>(block.memory + keys, message.facts.num_tokens());
-      ptx::fence_async_proxy();
-      ptx::sync_warpgroup(named_barrier);
-    }
-    const bool is_first = message.facts.has(kFirstTile);
-    const float alpha[2] = {factors.alpha[count & 1][row], factors.alpha[count & 1][row + 8]};
-    if (!is_first && __any_sync(~0u, alpha[0] != 1 || alpha[1] != 1)) {
-#pragma unroll
-      for (int i = 0; i < Config::kOutputs; ++i) o[i] *= alpha[i / 2 % 2];
-    }
+  if (block.step(0).facts.has(kEnd)) return;
+  for (int idx = 1, count = 0;; ++count) {
+    // Read now: once weights_free has been told, other steps may be listed there.
+    const StepFacts facts = block.step(idx).facts;
+    const bool is_end = facts.has(kLastTile) && block.step(idx + 1).facts.has(kEnd);
+    const int keys = Memory::keys(idx % Config::kStages, half);
     const std::uint32_t base = __shfl_sync(~0u, block.base, 0);
     const ptx::Operand weights = ptx::operand_along_k(base + Memory::kWeights);
     const ptx::Operand values =
         ptx::operand_along_n(base + __shfl_sync(~0u, keys, 0), Config::kColumnBytes);
+
+    ptx::wait(barriers.weights_ready(), count & 1);
+    mark(*block.args, TracePoint::kWeightsReady, count);
+    if (facts.num_tokens() < kTokens) [[unlikely]] {
+      clear_tokens<Config>(block.memory + keys, facts.num_tokens());
+      ptx::fence_async_proxy();
+      ptx::sync_warpgroup(named_barrier);
+    }
+    const bool is_first = facts.has(kFirstTile);
+    const float alpha[2] = {factors.alpha[count & 1][row], factors.alpha[count & 1][row + 8]};
+    if (!is_first && __any_sync(~0u, alpha[0] != 1 || alpha[1] != 1)) [[unlikely]] {
+#pragma unroll
+      for (int i = 0; i < Config::kOutputs; ++i) o[i] *= alpha[i / 2 % 2];
+    }
     ptx::begin_products();
 #pragma unroll
     for (int step = 0; step < kTokens / 16; ++step) {
@@ -68,15 +70,18 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
     ptx::arrive(barriers.weights_free());
 
     ptx::sync_warpgroup(named_barrier);  // every warp has read its part of the keys
-    const int refill = message.step_idx + Config::kStages;
+    const int refill = idx + Config::kStages;
     if (threadIdx.x % 128 == 0 && !block.step(refill).facts.has(kQuery | kEnd)) {
       load_half(block, refill, half);
     }
     mark(*block.args, TracePoint::kRefilled, count);
-    if (message.facts.has(kLastTile)) {
-      write_output<Element>(*block.args, lists.items[message.facts.item_idx()],
+    if (facts.has(kLastTile)) {
+      write_output<Element>(*block.args, block.lists().items[facts.item_idx()],
                             half * Config::kHalfColumns * 64, o, finish);
+      if (is_end) break;
+      ++idx;  // over the next item's queries
     }
+    ++idx;
   }
 }
 

@@ -82,15 +82,20 @@ struct Operand {
   }
 };
 
+/// Without the bits above an address that tell a cluster's blocks apart.
+__device__ __forceinline__ std::uint32_t address_field(std::uint32_t address) {
+  return (address & 0x3ffff) >> 4;
+}
+
 /// Rows of 64 elements (128 bytes) along the products' k: groups of 8 rows are 1,024 bytes apart.
 __device__ __forceinline__ Operand operand_along_k(std::uint32_t address) {
-  return {address >> 4 | 1u << 16, 1024u >> 4 | 1u << 30};
+  return {address_field(address) | 1u << 16, 1024u >> 4 | 1u << 30};
 }
 
 /// The same memory read across: rows of 64 elements along n, the next 64 along n are
 /// `column_bytes` away, groups of 8 along k are 1,024 bytes apart.
 __device__ __forceinline__ Operand operand_along_n(std::uint32_t address, int column_bytes) {
-  return {address >> 4 | static_cast<std::uint32_t>(column_bytes >> 4) << 16,
+  return {address_field(address) | static_cast<std::uint32_t>(column_bytes >> 4) << 16,
           1024u >> 4 | 1u << 30};
 }
 
