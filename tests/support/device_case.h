@@ -29,8 +29,8 @@ struct DeviceOptions {
   LengthSource lengths = LengthSource::kHost;
   KernelChoice kernel = KernelChoice::kBest;
   DataCheck check = DataCheck::kTrust;
-  int num_workers = 0;                // to plan for; 0: the device's
-  std::int64_t key_budget = 400'000;  // keys of the rows that are compared with the oracle
+  int num_workers = 0;               // to plan for; 0: the device's
+  std::int64_t key_budget = 60'000;  // keys of the rows that are compared with the oracle
 };
 
 std::string to_string(const DeviceOptions& options);

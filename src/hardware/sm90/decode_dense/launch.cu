@@ -4,6 +4,7 @@
 #include "hardware/cuda/decode_launch.h"
 #include "hardware/sm90/decode_dense/config.h"
 #include "hardware/sm90/decode_dense/instances/instances.h"
+#include "hardware/sm90/decode_dense/trace.h"
 
 namespace seesaw::cuda {
 
@@ -18,6 +19,9 @@ Status launch_decode_sm90(const DecodeCall& call, StreamHandle stream) {
   args.heads_per_kv = cutlass::FastDivmod(call.shape.heads_per_kv);
   // Blocks that share keys share a part of the chip, too, and with it a half of the L2 cache.
   args.cluster_size = call.shape.group_size % 2 == 0 ? 2 : 1;
+#ifdef SEESAW_TRACE
+  args.trace = decode_dense::trace_clocks;
+#endif
   decode_dense::TensorMaps maps;
   if (Status status = decode_dense::make_tensor_maps(args, maps); !status.is_ok()) return status;
 

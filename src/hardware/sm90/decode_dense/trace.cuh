@@ -1,29 +1,12 @@
-// In-kernel clocks, in builds with SEESAW_TRACE only (a mask of points: each mark delays its warp
-// by 100 cycles or more): when each warpgroup of a block reached which point of which tile.
-// benchmarks/hopper/trace.py turns them into a Chrome/Perfetto trace.
+// The device's side of trace.h.
 #pragma once
 
 #include "hardware/sm90/decode_dense/kernel_args.h"
+#include "hardware/sm90/decode_dense/trace.h"
 
 namespace seesaw::sm90::decode_dense {
 
-enum class TracePoint : int {
-  kScoresDone,    // score: Q K^T of the tile has come
-  kTailLoaded,    // score: every warp is done with the tile, the next tail is asked for
-  kWeighed,       // score: softmax done
-  kQueued,        // score: the next tile's products are queued
-  kWeightsFree,   // score: the tile before has been multiplied
-  kPublished,     // score: weights handed over
-  kWeightsReady,  // value: weights have come
-  kValuesQueued,  // value: P V queued
-  kValuesDone,    // value: P V has come
-  kRefilled,      // value: the stage's next copy is asked for
-};
-inline constexpr int kTracePoints = 10;
-inline constexpr int kTraceTiles = 128;
-
-/// args.trace is [blocks][3 warpgroups][kTraceTiles][kTracePoints] clocks of the multiprocessor, or
-/// nullptr.
+/// Notes the clock, in the first thread of each warpgroup. Nothing without SEESAW_TRACE.
 __device__ __forceinline__ void mark([[maybe_unused]] const KernelArgs& args,
                                      [[maybe_unused]] TracePoint point, [[maybe_unused]] int tile) {
 #ifdef SEESAW_TRACE

@@ -74,6 +74,8 @@ std::string why_not_sm90_call(const DecodeCall& call) {
   if (!is_aligned(call.q, 16) || !are_multiples(call.q_strides, 16, 2)) {
     return "rows of q are not 16-byte aligned";
   }
+  if (call.num_pages == 0)
+    return "kv_cache has no pages, and a tensor map of nothing cannot be made";
   if (!is_aligned(call.kv_cache, 16)) return "kv_cache is not 16-byte aligned";
   const std::int64_t strides[] = {call.page_stride, call.token_stride, call.kv_head_stride};
   for (const std::int64_t stride : strides) {
