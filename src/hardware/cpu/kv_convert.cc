@@ -74,6 +74,7 @@ SEESAW_TARGET_AVX2 void convert_on_avx2(const void* from, void* to, std::int64_t
 
 template <std::size_t kElementBytes>
 void copy_bits(const void* from, void* to, std::int64_t num_elements) {
+  if (num_elements == 0) return;  // the pointers may be null, which memcpy must not be given
   std::memcpy(to, from, static_cast<std::size_t>(num_elements) * kElementBytes);
 }
 
