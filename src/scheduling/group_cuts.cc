@@ -23,12 +23,15 @@ constexpr ModeConstants kFixedPieces = {3, 1};
 constexpr std::int32_t kBatchInvariantPieces = 16;
 constexpr std::int32_t kBatchInvariantKeysPerPiece = 1024;
 
-Status unsupported(const char* what, std::int64_t actual, const GroupInput& input) {
+// Far more ranges than any device has use for, and their cuts still fit memory.
+constexpr std::int64_t kMostRanges = std::int64_t{1} << 24;
+
+Status unsupported(const char* what, std::int64_t actual, std::int64_t most, const char* way_out,
+                   const GroupInput& input) {
   return {StatusCode::kUnsupported,
-          fmt::format("{}: {} of b = {}, s_q = {}, h_q = {}, h_kv = {}, must be at most {}: split "
-                      "the call",
+          fmt::format("{}: {} of b = {}, s_q = {}, h_q = {}, h_kv = {}, must be at most {}: {}",
                       what, actual, input.problem.batch, input.problem.s_q, input.problem.h_q,
-                      input.problem.h_kv, kMostInt32)};
+                      input.problem.h_kv, most, way_out)};
 }
 
 Status check(const GroupInput& input) {
@@ -172,24 +175,32 @@ Status choose_groups(const GroupInput& input, GroupPlan& plan) {
   const std::int64_t num_tiles = ceil_div(num_rows, input.rows_per_tile);
   const std::int64_t group_size = choose_group_size(input, num_tiles);
   const std::int64_t row_groups = ceil_div(num_tiles, group_size);
-  if (row_groups * group_size * input.rows_per_tile > kMostInt32) {
-    return unsupported("query rows of a KV head", num_rows, input);
+  const std::int64_t padded_rows = row_groups * group_size * input.rows_per_tile;
+  if (padded_rows > kMostInt32) {
+    return unsupported("query rows of a KV head, in whole groups", padded_rows, kMostInt32,
+                       "split the call", input);
   }
   shape.group_size = static_cast<std::int32_t>(group_size);
   shape.row_groups = static_cast<std::int32_t>(row_groups);
   shape.num_groups = input.num_workers / shape.group_size;
   const std::int64_t sequences_a_request = problem.h_kv * row_groups;
-  if (sequences_a_request > kMostInt32 ||
-      problem.batch > kMostInt32 / std::max<std::int64_t>(1, sequences_a_request)) {
-    return unsupported("sequences of one request", sequences_a_request, input);
+  const std::int64_t most_a_request = kMostInt32 / std::max<std::int64_t>(1, problem.batch);
+  if (sequences_a_request > most_a_request) {
+    return unsupported("sequences of one request", sequences_a_request, most_a_request,
+                       "split the call", input);
   }
   const CutRule rule = choose_rule(input, shape);
   const bool has_fixed_pieces = rule.kind == CutRule::Kind::kPieces;
   const std::int64_t num_ranges =
       has_fixed_pieces ? shape.num_sequences() * rule.max_pieces : shape.num_groups;
   shape.slots_per_range = has_fixed_pieces ? 1 : 2;
-  if (num_ranges > kMostInt32 / (shape.slots_per_range * group_size)) {
-    return unsupported("ranges", num_ranges, input);
+  const std::int64_t most_ranges =
+      std::min(kMostRanges, kMostInt32 / (shape.slots_per_range * group_size));
+  if (num_ranges > most_ranges) {
+    const char* way_out = !has_fixed_pieces  ? "plan for fewer workers"
+                          : input.num_splits ? "ask for a smaller num_splits"
+                                             : "split the call";
+    return unsupported("ranges", num_ranges, most_ranges, way_out, input);
   }
   shape.num_ranges = static_cast<std::int32_t>(num_ranges);
   plan.shape = shape;

@@ -102,6 +102,10 @@ constexpr const char* to_string(CutRule::Kind kind) {
 
 void explain_groups(const WorkPlan& plan, Text text) {
   const GroupShape& shape = plan.groups.shape;
+  if (plan.kernel_name.empty()) {
+    fmt::format_to(text, "schedule   none: planning has failed\n");
+    return;
+  }
   fmt::format_to(text,
                  "schedule   {}: {} sequences (request, KV head, row group) over {} groups of {} "
                  "worker{}, {} rows each\n",

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "scheduling/group_cuts.h"
 #include "scheduling/scheduler.h"
@@ -68,10 +69,12 @@ Status divide_groups(WorkPlan& plan, const CudaKernel& kernel,
   return status.is_ok() ? scheduling::lay_out_group_workspace(groups, plan) : status;
 }
 
+/// Without success, by status or exception, the plan names no kernel: no launch takes it half made.
 Status divide(WorkPlan& plan, const KernelRow& kernel, std::optional<std::int32_t> num_splits) {
+  std::string kernel_name = std::exchange(plan.kernel_name, {});
   Status status = kernel.cpu() != nullptr ? divide_items(plan, *kernel.cpu(), num_splits)
                                           : divide_groups(plan, *kernel.cuda(), num_splits);
-  if (!status.is_ok()) plan.kernel_name.clear();  // so that no launch takes the half-made plan
+  if (status.is_ok()) plan.kernel_name = std::move(kernel_name);
   return status;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "system/guard.h"
+#include "system/registry.h"
 
 namespace seesaw {
 namespace {
@@ -22,6 +23,15 @@ Status refuse(const std::string& field, std::int64_t actual, const std::string& 
 /// What the problem fixes, and what is left within what kernels take.
 Status check_shape(const WorkPlan& plan) {
   const AttentionProblem& problem = plan.problem;
+  const KernelRow* kernel = find_kernel(plan.kernel_name);
+  if (kernel == nullptr || kernel->cuda() == nullptr) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("plan.kernel_name: is \"{}\", must be a CUDA kernel's", plan.kernel_name)};
+  }
+  const cuda::DecodeTraits traits = kernel->cuda()->traits(problem);
+  const CutRule& cut_rule = plan.groups.rule;
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  const int num_slots = cut_rule.kind == CutRule::Kind::kPieces ? 1 : 2;
   const GroupShape& shape = plan.groups.shape;
   const bool is_causal = problem.mask == Mask::kCausal && problem.s_q > 1;
   const std::int64_t num_rows = problem.s_q * problem.group_size();
@@ -35,12 +45,18 @@ Status check_shape(const WorkPlan& plan) {
       {"shape.h_kv", shape.h_kv, problem.h_kv, problem.h_kv},
       {"shape.heads_per_kv", shape.heads_per_kv, problem.group_size(), problem.group_size()},
       {"shape.is_causal", shape.is_causal ? 1 : 0, is_causal ? 1 : 0, is_causal ? 1 : 0},
-      {"shape.rows_per_tile", shape.rows_per_tile, plan.rows_per_tile, plan.rows_per_tile},
-      {"shape.tokens_per_block", shape.tokens_per_block, plan.kv_granule, plan.kv_granule},
-      {"shape.group_size", shape.group_size, 1, plan.device.num_workers},
+      {"shape.rows_per_tile", shape.rows_per_tile, traits.rows_per_tile, traits.rows_per_tile},
+      {"shape.tokens_per_block", shape.tokens_per_block, traits.tokens_per_block,
+       traits.tokens_per_block},
+      {"shape.group_size", shape.group_size, 1,
+       std::min<std::int64_t>(traits.max_group_size, plan.device.num_workers)},
       {"shape.num_groups", shape.num_groups, 1, plan.device.num_workers},
-      {"shape.num_ranges", shape.num_ranges, 1, std::numeric_limits<std::int32_t>::max()},
-      {"shape.slots_per_range", shape.slots_per_range, 1, 2},
+      {"shape.num_ranges", shape.num_ranges, 1, kMost},
+      {"shape.slots_per_range", shape.slots_per_range, num_slots, num_slots},
+      {"rule.sequence_overhead", cut_rule.sequence_overhead, 0, kMost},
+      {"rule.min_piece_blocks", cut_rule.min_piece_blocks, 1, kMost},
+      {"rule.max_pieces", cut_rule.max_pieces, 1, kMost},
+      {"rule.blocks_per_piece", cut_rule.blocks_per_piece, 1, kMost},
   };
   for (const auto& rule : rules) {
     if (rule.actual < rule.least || rule.actual > rule.most) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "seesaw/device.h"
@@ -218,6 +219,46 @@ TEST(CudaReplan, RefusesAPlanForDeviceLengths) {
 
 // ---- Explanation ----
 
+TEST(CudaReplan, LeavesAPlanThatNamesNoKernelWhereItFails) {
+  WorkPlan work = seesaw::plan(latent_decode(4), h100(), kLengths).value();
+  const Status status = replan(work, kLengths, {}, {.num_splits = 1 << 30});
+  EXPECT_EQ(status.code(), StatusCode::kUnsupported);
+  EXPECT_THAT(status.message(), HasSubstr("num_splits"));
+  EXPECT_EQ(work.kernel_name, "");
+  const WorkPlan copy = work;
+  EXPECT_THAT(explain(copy), HasSubstr("planning has failed"));
+}
+
+TEST(CudaPlan, RefusesWorkersWithoutNumberAndBlocksWithoutMemory) {
+  DeviceSpec device = h100();
+  device.num_workers = 1'000'000'000;
+  EXPECT_EQ(seesaw::plan(latent_decode(4), device, kLengths).status().code(),
+            StatusCode::kUnsupported);
+  EXPECT_EQ(plan_for_device_lengths(latent_decode(4), device).status().code(),
+            StatusCode::kUnsupported);
+  device = h100();
+  device.shared_memory_bytes = 48 << 10;
+  EXPECT_EQ(seesaw::plan(latent_decode(4), device, kLengths).status().code(),
+            StatusCode::kUnsupported);
+}
+
+TEST(CudaCall, BroadcastAndAbsentPagesAreNotForTheTunedKernel) {
+  cuda::DecodeCall call;
+  call.num_pages = 2;
+  call.page_size = 64;
+  call.shape.h_kv = 1;
+  call.page_stride = 64 * 576;
+  call.token_stride = 576;
+  EXPECT_EQ(cuda::why_not_sm90_call(call), "");
+  for (std::int64_t* stride : {&call.page_stride, &call.token_stride}) {
+    const std::int64_t kept = std::exchange(*stride, 0);
+    EXPECT_THAT(cuda::why_not_sm90_call(call), HasSubstr("a stride of 0"));
+    *stride = kept;
+  }
+  call.num_pages = 0;
+  EXPECT_THAT(cuda::why_not_sm90_call(call), HasSubstr("no pages"));
+}
+
 TEST(CudaExplain, TellsGroupsAndSplitsOfHostLengths) {
   const auto result = seesaw::plan(latent_decode(4), h100(), kLengths);
   ASSERT_TRUE(result.is_ok());
@@ -269,6 +310,14 @@ TEST(CudaVerifyPlan, RefusesWhatWasChangedByHand) {
        [](WorkPlan& plan) { plan.groups.shape.is_causal = !plan.groups.shape.is_causal; }},
       {"plan.groups.shape.rows_per_tile",
        [](WorkPlan& plan) { plan.groups.shape.rows_per_tile = 32; }},
+      {"plan.groups.shape.rows_per_tile",
+       [](WorkPlan& plan) { plan.groups.shape.rows_per_tile = plan.rows_per_tile = 0; }},
+      {"plan.groups.shape.tokens_per_block",
+       [](WorkPlan& plan) { plan.groups.shape.tokens_per_block = plan.kv_granule = 7; }},
+      {"plan.groups.shape.slots_per_range",
+       [](WorkPlan& plan) { plan.groups.shape.slots_per_range = 1; }},
+      {"plan.groups.rule.blocks_per_piece",
+       [](WorkPlan& plan) { plan.groups.rule.blocks_per_piece = 0; }},
       {"plan.groups.shape.group_size", [](WorkPlan& plan) { plan.groups.shape.group_size = 0; }},
       {"plan.groups.shape.num_groups", [](WorkPlan& plan) { plan.groups.shape.num_groups = 133; }},
       {"plan.groups.shape.row_groups", [](WorkPlan& plan) { ++plan.groups.shape.row_groups; }},

@@ -6,6 +6,7 @@ namespace seesaw::sm90::decode_dense {
 inline constexpr int kRows = 64;    // query rows of a block
 inline constexpr int kTokens = 64;  // of a tile of keys
 inline constexpr int kThreads = 384;
+inline constexpr int kSharedMemoryBytes = 232'448;  // of a block, at most: all that Hopper has
 
 // Registers of a thread by role. 384 threads start with 168 each (64,512 in all), which is what
 // they share: a sum above it would wait forever.

@@ -88,7 +88,7 @@ struct Shared {
   static constexpr int kLists = kFactors + static_cast<int>(sizeof(RowFactors));
   static constexpr int kBarriers = kLists + static_cast<int>(sizeof(Lists));
   static constexpr int kBytes = kBarriers + 8 * (2 * Config::kStages + 3);
-  static_assert(kBytes <= 232'448);
+  static_assert(kBytes <= kSharedMemoryBytes);
 
   static constexpr int keys(int stage, int half) {
     return kKeys + (2 * stage + half) * Config::kHalfBytes;

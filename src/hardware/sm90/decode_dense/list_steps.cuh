@@ -38,7 +38,8 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
     cursor.key_end = max(piece.key_begin, min(piece.key_end, keys_of_rows(shape, s_k, rows.end)));
     cursor.visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1));
     cursor.tile_idx = -1;
-    cursor.num_tiles = max(1, (cursor.key_end - cursor.key_begin + kTokens - 1) / kTokens);
+    // No sum here may pass 2^31 - 1, the largest length.
+    cursor.num_tiles = max(0, cursor.key_end - cursor.key_begin - 1) / kTokens + 1;
     if (threadIdx.x % 32 == 0) {
       lists.items[cursor.num_items % kRingSteps] = {
           .request_idx = sequence.request_idx,
@@ -63,7 +64,7 @@ __device__ inline void list_tile(const KernelArgs& args, const Cursor& cursor, i
   const int num_tokens = min(kTokens, cursor.key_end - token);
   const int flags = (tile_idx == 0 ? kFirstTile : 0) |
                     (tile_idx + 1 == cursor.num_tiles ? kLastTile : 0) |
-                    (token + kTokens > cursor.visible_end ? kMasked : 0);
+                    (cursor.visible_end - token < kTokens ? kMasked : 0);
   const int num_pages = (num_tokens + args.box_tokens - 1) / args.box_tokens;
   lists.steps[step % kRingSteps] = {
       .token_begin = token,

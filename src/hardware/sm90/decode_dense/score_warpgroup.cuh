@@ -61,14 +61,14 @@ struct ScoreWarpgroup {
   }
 
   /// The step of the tile of keys before step idx's.
-  __device__ __forceinline__ int tile_before(int idx) const {
-    return idx - (block.step(idx).facts.has(kFirstTile) ? 2 : 1);
+  __device__ __forceinline__ static int tile_before(int idx, StepFacts facts) {
+    return idx - (facts.has(kFirstTile) ? 2 : 1);
   }
 
   /// Once in kFillSteps steps, at the second tile that follows a multiple of them: then the value
   /// warpgroups, too, have left the steps before that multiple, whose places are listed anew.
-  __device__ __forceinline__ bool listing_is_due(int idx) const {
-    return idx % kFillSteps >= 2 && tile_before(idx) % kFillSteps < 2;
+  __device__ __forceinline__ bool listing_is_due(int idx, StepFacts facts) const {
+    return idx % kFillSteps >= 2 && tile_before(idx, facts) % kFillSteps < 2;
   }
 
   /// Everything before the first tile's softmax. What the first tile needs is asked for first: all
@@ -181,8 +181,8 @@ struct ScoreWarpgroup {
 
   /// After step idx's weights have been handed over the value warpgroups have left the stage of the
   /// tile before. They refill it unless it is for queries.
-  __device__ __forceinline__ void refill_with_queries(int idx, int num_published) {
-    const int refill = tile_before(idx) + Config::kStages;
+  __device__ __forceinline__ void refill_with_queries(int idx, StepFacts facts, int num_published) {
+    const int refill = tile_before(idx, facts) + Config::kStages;
     if (num_published > 1 && block.step(refill).facts.has(kQuery)) [[unlikely]] {
       load_query_stage<Config, Element>(block, refill);
     }
@@ -278,18 +278,18 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
       };
       if (is_last) [[unlikely]] {
         publish();
-        self.refill_with_queries(idx, num_tiles);
+        self.refill_with_queries(idx, facts, num_tiles);
         if (!has_next) return;
         self.take_queries(idx + 1);
       }
-      if (self.listing_is_due(idx) && self.thread() < 32) [[unlikely]] {
+      if (self.listing_is_due(idx, facts) && self.thread() < 32) [[unlikely]] {
         list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
       }
       self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1, [&] {
         if (!is_last) publish();
       });
       mark(*block.args, TracePoint::kQueued, num_tiles);
-      if (!is_last) self.refill_with_queries(idx, num_tiles);
+      if (!is_last) self.refill_with_queries(idx, facts, num_tiles);
       facts = block.step(next).facts;
       ptx::finish_products(self.s);
       mark(*block.args, TracePoint::kScoresDone, num_tiles);

@@ -36,6 +36,10 @@ std::string why_not_sm90(const AttentionProblem& problem, const DeviceSpec& devi
     return fmt::format("made for compute capability 9.0, the device has {}.{}", device.sm_arch / 10,
                        device.sm_arch % 10);
   }
+  if (device.shared_memory_bytes < decode_dense::kSharedMemoryBytes) {
+    return fmt::format("needs {} bytes of shared memory for a block, the device has {}",
+                       decode_dense::kSharedMemoryBytes, device.shared_memory_bytes);
+  }
   if (problem.phase != Phase::kDecode) return "serves decode only";
   if (problem.sparsity != Sparsity::kDense) return "serves dense attention only";
   const DType type = problem.q_dtype;
@@ -77,9 +81,14 @@ std::string why_not_sm90_call(const DecodeCall& call) {
   if (call.num_pages == 0)
     return "kv_cache has no pages, and a tensor map of nothing cannot be made";
   if (!is_aligned(call.kv_cache, 16)) return "kv_cache is not 16-byte aligned";
-  const std::int64_t strides[] = {call.page_stride, call.token_stride, call.kv_head_stride};
-  for (const std::int64_t stride : strides) {
-    if (!is_multiple(stride, 16, 2) || stride < 0 || stride >= kMostBytes / 2) {
+  const struct {
+    std::int64_t size, stride;
+  } dimensions[] = {{call.num_pages, call.page_stride},
+                    {call.page_size, call.token_stride},
+                    {call.shape.h_kv, call.kv_head_stride}};
+  for (const auto& [size, stride] : dimensions) {
+    if ((size > 1 && stride == 0) || !is_multiple(stride, 16, 2) || stride < 0 ||
+        stride >= kMostBytes / 2) {
       return fmt::format(
           "kv_cache has a stride of {} elements; tensor maps take multiples of 8, "
           "positive and below 2^39",
