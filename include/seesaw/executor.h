@@ -17,6 +17,7 @@ class ThreadPool;
 /// CPU: threads start once and sleep between launches. Calls of different executors run side by
 /// side; calls of one executor, from whatever threads, run in turn.
 /// CUDA: calls are enqueued on the stream and return at once. The stream stays the caller's.
+/// Threads that share it take turns themselves: a call may enqueue several launches.
 class SEESAW_API Executor {
  public:
   /// More threads than this are not started, however many are asked for.
