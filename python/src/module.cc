@@ -1,0 +1,11 @@
+// The extension module seesaw_mla._core.
+#include "binding.h"
+
+NB_MODULE(_core, module) {
+  module.doc() = "Multi-head Latent Attention over a paged latent cache: the library's C++ API.";
+  module.attr("__version__") = SEESAW_VERSION;
+  seesaw::python::bind_errors(module);
+  seesaw::python::bind_types(module);
+  seesaw::python::bind_attention(module);
+  seesaw::python::bind_cache(module);
+}

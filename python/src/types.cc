@@ -1,0 +1,154 @@
+// Problems, devices and executors: the nouns of the API as Python classes.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+
+#include "binding.h"
+
+namespace seesaw::python {
+namespace {
+
+using namespace nb::literals;
+
+void bind_enums(nb::module_& module) {
+  nb::enum_<DType>(module, "DType", "Element types.")
+      .value("FLOAT32", DType::kFloat32)
+      .value("BFLOAT16", DType::kBFloat16)
+      .value("FLOAT16", DType::kFloat16)
+      .value("FLOAT8_E4M3", DType::kFloat8E4M3)
+      .value("INT32", DType::kInt32)
+      .value("INT64", DType::kInt64)
+      .value("UINT8", DType::kUInt8);
+  nb::enum_<KvFormat>(module, "KvFormat", "How one token of the latent cache is stored.")
+      .value("FLOAT32", KvFormat::kFloat32)
+      .value("BFLOAT16", KvFormat::kBFloat16)
+      .value("FLOAT16", KvFormat::kFloat16)
+      .value("FP8_PER_TENSOR", KvFormat::kFp8PerTensor)
+      .value("FP8_V32", KvFormat::kFp8V32)
+      .value("FP8_PER_TOKEN", KvFormat::kFp8PerToken)
+      .value("FP8_V4", KvFormat::kFp8V4);
+  nb::enum_<Phase>(module, "Phase")
+      .value("DECODE", Phase::kDecode, "Every request brings the same s_q query tokens.")
+      .value("PREFILL", Phase::kPrefill,
+             "Requests bring different numbers of query tokens, packed one after the other.");
+  nb::enum_<Mask>(module, "Mask")
+      .value("NONE", Mask::kNone, "Every query sees every key of its request.")
+      .value("CAUSAL", Mask::kCausal, "Query i of s_q sees keys 0 .. s_k - s_q + i.");
+  nb::enum_<Sparsity>(module, "Sparsity")
+      .value("DENSE", Sparsity::kDense, "Keys through the block table.")
+      .value("TOP_K", Sparsity::kTopK, "Each query token names the keys it sees by index.");
+  nb::enum_<ScheduleMode>(module, "ScheduleMode")
+      .value("THROUGHPUT", ScheduleMode::kThroughput, "Balanced, as few splits as that allows.")
+      .value("LATENCY", ScheduleMode::kLatency, "Few requests: every worker has a share.")
+      .value("BATCH_INVARIANT", ScheduleMode::kBatchInvariant,
+             "A request's result is the same bits alone and in any batch.");
+  nb::enum_<DeviceKind>(module, "DeviceKind")
+      .value("CPU", DeviceKind::kCpu)
+      .value("CUDA", DeviceKind::kCuda);
+  nb::enum_<CpuIsa>(module, "CpuIsa", "CPU instruction sets, in rising order of preference.")
+      .value("GENERIC", CpuIsa::kGeneric)
+      .value("AVX2", CpuIsa::kAvx2)
+      .value("AVX512", CpuIsa::kAvx512)
+      .value("AVX512_BF16", CpuIsa::kAvx512Bf16);
+}
+
+void bind_problem(nb::module_& module) {
+  const AttentionProblem defaults;
+  nb::class_<AttentionProblem>(
+      module, "AttentionProblem",
+      "What is asked: shapes, types and rules of one attention call, without an array or a "
+      "length. Rows of q are [h_q, d_qk]; K of a token is [h_kv, d_qk], V its first d_v.")
+      .def(
+          "__init__",
+          [](AttentionProblem* self, Phase phase, std::int64_t batch, std::int64_t s_q,
+             std::int64_t h_q, std::int64_t h_kv, std::int64_t d_qk, std::int64_t d_v,
+             std::int64_t page_size, DType q_dtype, DType out_dtype, KvFormat kv_format, Mask mask,
+             Sparsity sparsity, std::int64_t top_k, std::optional<float> softmax_scale,
+             bool has_attn_sink) {
+            new (self) AttentionProblem{
+                phase,   batch,     s_q,       h_q,  h_kv,     d_qk,  d_v,           page_size,
+                q_dtype, out_dtype, kv_format, mask, sparsity, top_k, softmax_scale, has_attn_sink};
+          },
+          nb::kw_only(), "phase"_a = defaults.phase, "batch"_a = defaults.batch,
+          "s_q"_a = defaults.s_q, "h_q"_a = defaults.h_q, "h_kv"_a = defaults.h_kv,
+          "d_qk"_a = defaults.d_qk, "d_v"_a = defaults.d_v, "page_size"_a = defaults.page_size,
+          "q_dtype"_a = defaults.q_dtype, "out_dtype"_a = defaults.out_dtype,
+          "kv_format"_a = defaults.kv_format, "mask"_a = defaults.mask,
+          "sparsity"_a = defaults.sparsity, "top_k"_a = defaults.top_k,
+          "softmax_scale"_a = nb::none(), "has_attn_sink"_a = defaults.has_attn_sink)
+      .def_rw("phase", &AttentionProblem::phase)
+      .def_rw("batch", &AttentionProblem::batch, "Requests.")
+      .def_rw("s_q", &AttentionProblem::s_q,
+              "Decode: query tokens of a request; prefill: the longest request's.")
+      .def_rw("h_q", &AttentionProblem::h_q, "Query heads.")
+      .def_rw("h_kv", &AttentionProblem::h_kv, "KV heads; divides h_q.")
+      .def_rw("d_qk", &AttentionProblem::d_qk, "Latent and rope dimensions.")
+      .def_rw("d_v", &AttentionProblem::d_v, "Latent dimensions.")
+      .def_rw("page_size", &AttentionProblem::page_size, "Tokens of a page.")
+      .def_rw("q_dtype", &AttentionProblem::q_dtype)
+      .def_rw("out_dtype", &AttentionProblem::out_dtype)
+      .def_rw("kv_format", &AttentionProblem::kv_format)
+      .def_rw("mask", &AttentionProblem::mask)
+      .def_rw("sparsity", &AttentionProblem::sparsity)
+      .def_rw("top_k", &AttentionProblem::top_k, "Columns of the index array; TOP_K only.")
+      .def_rw("softmax_scale", &AttentionProblem::softmax_scale, "None: d_qk ** -0.5.",
+              nb::arg().none())
+      .def_rw("has_attn_sink", &AttentionProblem::has_attn_sink);
+}
+
+void bind_device(nb::module_& module) {
+  nb::class_<DeviceSpec>(module, "DeviceSpec",
+                         "Facts of a device that planning needs, as plain data: a plan may be made "
+                         "for another machine.")
+      .def(nb::init<>())
+      .def_rw("kind", &DeviceSpec::kind)
+      .def_rw("name", &DeviceSpec::name)
+      .def_rw("num_workers", &DeviceSpec::num_workers, "CPU threads or multiprocessors.")
+      .def_rw("l1_bytes", &DeviceSpec::l1_bytes)
+      .def_rw("l2_bytes", &DeviceSpec::l2_bytes)
+      .def_rw("l3_bytes", &DeviceSpec::l3_bytes)
+      .def_rw("memory_bytes", &DeviceSpec::memory_bytes)
+      .def_rw("cpu_isa", &DeviceSpec::cpu_isa, "May be lowered to force a kernel.")
+      .def_rw("cuda_ordinal", &DeviceSpec::cuda_ordinal)
+      .def_rw("sm_arch", &DeviceSpec::sm_arch, "CUDA: 90 for Hopper.")
+      .def_rw("shared_memory_bytes", &DeviceSpec::shared_memory_bytes);
+  module.def(
+      "probe_cpu", [] { return probe_cpu().value(); },
+      "This machine's CPU. The environment variable SEESAW_CPU_ISA lowers its instruction set.");
+  module.def("probe_cuda", &probe_cuda,
+             "The CUDA devices the driver shows; none without a driver or a CUDA build.");
+  module.def("is_built_with_cuda", &is_built_with_cuda,
+             "Whether this build has the CUDA kernels, whatever devices there are.");
+}
+
+void bind_executor(nb::module_& module) {
+  nb::class_<Executor>(module, "Executor",
+                       "Where calls run: a pool of CPU threads, or a stream of a CUDA device. "
+                       "Calls of one CPU executor run in turn, from whatever threads they come.")
+      .def_static("cpu", &Executor::cpu, "num_threads"_a = 0,
+                  "num_threads threads, the caller's among them; 0 takes every core there is.")
+      .def_static(
+          "cuda",
+          [](int ordinal, std::uintptr_t stream) {
+            return Executor::cuda(ordinal, reinterpret_cast<void*>(stream));
+          },
+          "ordinal"_a = 0, "stream"_a = 0,
+          "A device and a cudaStream_t of it, as an int; 0 is its default stream. No device is "
+          "touched before a call: whether it is there shows then.")
+      .def_prop_ro("kind", &Executor::kind)
+      .def_prop_ro("num_threads", &Executor::num_threads, "CPU threads; 0 of a CUDA executor.");
+}
+
+}  // namespace
+
+void bind_types(nb::module_& module) {
+  bind_enums(module);
+  bind_problem(module);
+  bind_device(module);
+  bind_executor(module);
+}
+
+}  // namespace seesaw::python
