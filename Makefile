@@ -51,6 +51,11 @@ test-tsan: ## run the tests under ThreadSanitizer
 	@tools/setup.sh test
 	@tools/sanitize.sh tsan $(JOBS)
 
+.PHONY: test-python
+test-python: ## build the Python package for the CPU in a virtual environment and test it
+	@tools/setup.sh python
+	@tools/python_test.sh $(TEST_ARGS)
+
 .PHONY: coverage
 coverage: ## run the tests and report line and branch coverage in build/coverage/report
 	@tools/setup.sh coverage
@@ -104,7 +109,7 @@ lint: ## check format, scripts and, with clang-tidy, the sources
 	@tools/sources.sh | xargs -0 clang-format --dry-run --Werror
 	@shellcheck tools/*.sh .ci/run
 	@cmake --preset cpu >/dev/null
-	@tools/sources.sh '*.cc' | xargs -0 -n 4 -P $(JOBS) clang-tidy -p build/release --quiet
+	@tools/sources.sh '*.cc' ':!python' | xargs -0 -n 4 -P $(JOBS) clang-tidy -p build/release --quiet
 
 .PHONY: clean
 clean: ## remove the build folder

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs the system packages that a goal of the Makefile needs, through apt, and says so first.
-# Does nothing where all of them are there. Usage: tools/setup.sh [demo|test|bench|coverage|fuzz|lint]
+# Does nothing where all of them are there. Usage: tools/setup.sh [GOAL]
+# GOAL: demo, test, python, bench, coverage, fuzz or lint
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev libopenblas-dev)
 test_packages=(libgtest-dev libgmock-dev python3 pkgconf)
+python_packages=(g++ cmake ninja-build libfmt-dev python3-dev python3-venv)
 bench_packages=(libdnnl-dev libbenchmark-dev)
 coverage_packages=(gcovr)
 fuzz_packages=(clang llvm)
@@ -16,17 +18,22 @@ goal=${1:-demo}
 case "$goal" in
   demo) packages=("${build_packages[@]}") ;;
   test) packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+  python) packages=("${python_packages[@]}") ;;
   bench) packages=("${build_packages[@]}" "${bench_packages[@]}") ;;
   coverage) packages=("${build_packages[@]}" "${test_packages[@]}" "${coverage_packages[@]}") ;;
   fuzz) packages=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   lint) packages=("${build_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}") ;;
   *)
-    say "unknown goal '$goal'; must be demo, test, bench, coverage, fuzz or lint"
+    say "unknown goal '$goal'; must be demo, test, python, bench, coverage, fuzz or lint"
     exit 2
     ;;
 esac
 
 has_header() { echo "#include <$1>" | "${CXX:-c++}" -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; }
+has_python_header() {
+  python3 -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null
+}
 has_command() { command -v "$1" >/dev/null 2>&1; }
 
 # Whether what a package is wanted for is there, however it came to this machine.
@@ -34,6 +41,8 @@ is_usable() {
   case "$1" in
     g++) has_command "${CXX:-c++}" && has_header concepts ;;
     cmake | clang | clang-format | clang-tidy | shellcheck | gcovr | python3) has_command "$1" ;;
+    python3-dev) has_python_header ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     ninja-build) has_command ninja ;;
     pkgconf) has_command pkg-config ;;
     llvm) has_command llvm-profdata && has_command llvm-cov ;;
