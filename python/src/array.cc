@@ -158,14 +158,17 @@ std::vector<std::int32_t> read_lengths(const char* name, nb::handle object) {
   if (object.is_none()) return lengths;
   if (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object)) {
     for (nb::handle item : object) {
-      std::int32_t length = 0;
-      if (!PyLong_Check(item.ptr()) || !nb::try_cast(item, length)) {
-        const std::string place = std::string(name) + "[" + std::to_string(lengths.size()) + "]";
+      const std::string place = std::string(name) + "[" + std::to_string(lengths.size()) + "]";
+      // An int, or what stands for one without loss, as a numpy integer does.
+      const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
+      if (!number.is_valid()) {
+        PyErr_Clear();
         const std::string text = nb::cast<std::string>(nb::repr(item));
-        if (!PyLong_Check(item.ptr())) {
-          throw nb::type_error((place + ": is " + text + ", must be an int").c_str());
-        }
-        refuse(place.c_str(), text, "an int32");
+        throw nb::type_error((place + ": is " + text + ", must be an int").c_str());
+      }
+      std::int32_t length = 0;
+      if (!nb::try_cast(number, length)) {
+        refuse(place.c_str(), nb::cast<std::string>(nb::str(number)), "an int32");
       }
       lengths.push_back(length);
     }

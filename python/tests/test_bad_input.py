@@ -195,6 +195,30 @@ def test_device_lengths_need_a_cuda_device(case):
         sm.plan_for_device_lengths(case.problem, sm.probe_cpu())
 
 
+def misaligned(array):
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    return memory[1:].view(array.dtype).reshape(array.shape)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_misaligned_data(case, name):
+    with pytest.raises((sm.InvalidArgumentError, TypeError), match=name):
+        case.run(**{name: misaligned(GOOD[name](case))})
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_bytes_in_the_other_order(case, name):
+    array = GOOD[name](case)
+    with pytest.raises((sm.InvalidArgumentError, TypeError), match=name):
+        case.run(**{name: array.astype(array.dtype.newbyteorder())})
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_records(case, name):
+    with pytest.raises((sm.InvalidArgumentError, TypeError), match=name):
+        case.run(**{name: np.zeros(GOOD[name](case).shape, [("x", "f4")])})
+
+
 def test_prefill_of_a_decode_plan(case):
     with pytest.raises(sm.InvalidArgumentError):
         sm.prefill(case.plan, case.q[0], case.cache, case.table, executor=case.executor)

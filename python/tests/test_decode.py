@@ -159,6 +159,21 @@ def test_replan(rng):
     case.check(*case.run())
 
 
+def test_lengths_of_numpy_integers(rng):
+    case = Case(rng)
+    assert sm.plan(case.problem, sm.probe_cpu(), list(case.lengths)).kv_lengths == list(case.lengths)
+
+
+def test_no_requests(rng):
+    case = Case(rng, lengths=(5,))
+    case.problem.batch = 0
+    plan = sm.plan(case.problem, sm.probe_cpu(), [])
+    out, lse = sm.decode(
+        plan, case.q[:0], case.cache, case.table[:0], executor=case.executor
+    )
+    assert out.shape == (0, 2, 4, 64) and lse.shape == (0, 4, 2)
+
+
 def test_grown_plan_grows_its_workspace(rng):
     case = Case(rng, lengths=(3000, 2500), s_q=1)
     case.plan = sm.plan(case.problem, sm.probe_cpu(), [1, 1])
