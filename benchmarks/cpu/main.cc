@@ -13,6 +13,7 @@
 #include "cpu/measure.h"
 #include "cpu/report.h"
 #include "harness/environment.h"
+#include "harness/json_file.h"
 #include "seesaw/seesaw.h"
 
 namespace seesaw::bench {

@@ -26,10 +26,6 @@ struct Report {
 /// Tables for a terminal: machine, limits, Seesaw's rows, the baselines' rows.
 std::string to_text(const Report& report);
 
-/// Throws std::runtime_error where the file cannot be written: better before minutes of measuring
-/// than behind them. A file that is there keeps its contents.
-void require_writable(const std::filesystem::path& path);
-
 /// Everything, with machine facts; throws std::runtime_error where the file cannot be written.
 void write_json(const Report& report, const std::filesystem::path& path);
 

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "gpu/report.h"
+#include "harness/json_file.h"
 #include "seesaw/seesaw.h"
 
 namespace seesaw::bench {

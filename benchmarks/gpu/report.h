@@ -41,8 +41,6 @@ Peer read_peer(const std::filesystem::path& path);
 
 std::string to_text(const Report& report);
 
-/// Throws std::runtime_error where the file cannot be written; what is there is kept.
-void require_writable(const std::filesystem::path& path);
 void write_json(const Report& report, const std::filesystem::path& path);
 
 }  // namespace seesaw::bench

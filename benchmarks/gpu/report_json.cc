@@ -1,24 +1,13 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "gpu/report.h"
+#include "harness/json_file.h"
 
 namespace seesaw::bench {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json to_json(const Summary& summary) {
-  return {{"count", summary.count},
-          {"min", summary.min},
-          {"lower_quartile", summary.lower_quartile},
-          {"median", summary.median},
-          {"upper_quartile", summary.upper_quartile},
-          {"max", summary.max}};
-}
 
 Json to_json(const DeviceLimits& limits) {
   Json json = {{"read_gbps", to_json(limits.read_gbps)}};
@@ -127,11 +116,6 @@ Peer read_peer(const std::filesystem::path& path) {
   }
 }
 
-void require_writable(const std::filesystem::path& path) {
-  if (!std::ofstream(path, std::ios::app))
-    throw std::runtime_error("--json: cannot write " + path.string());
-}
-
 void write_json(const Report& report, const std::filesystem::path& path) {
   Json settings = Json::object();
   for (const auto& [name, value] : report.settings) settings[name] = value;
@@ -145,10 +129,7 @@ void write_json(const Report& report, const std::filesystem::path& path) {
                      {"limits_before", to_json(report.limits_before)},
                      {"limits_after", to_json(report.limits_after)},
                      {"rows", rows}};
-  std::ofstream file(path);
-  file << json.dump(1) << '\n';
-  file.flush();
-  if (!file) throw std::runtime_error("cannot write " + path.string());
+  write_json_file(json, path);
 }
 
 }  // namespace seesaw::bench

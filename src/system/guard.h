@@ -2,6 +2,9 @@
 // follow inside the arrays it was given? The first that is not is reported, none is followed.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "seesaw/attention.h"
 #include "seesaw/types/status.h"
 #include "seesaw/types/work_plan.h"
@@ -16,6 +19,11 @@ Status verify_plan(const WorkPlan& plan);
 
 /// The same for a CUDA plan, by verify_plan.
 Status verify_groups(const WorkPlan& plan);
+
+/// For both: `count` pieces of `stride` bytes from `offset` on lie within the workspace; `name` is
+/// the offset's field.
+Status verify_region(const WorkPlan& plan, const char* name, std::size_t offset, std::size_t stride,
+                     std::int64_t count);
 
 /// Reads block_table for the pages that the planned lengths use, or indices and top_k_lengths; of
 /// requests without query tokens nothing. Views have been validated. Time is O(entries used).

@@ -69,21 +69,6 @@ Status check_shape(const WorkPlan& plan) {
                 fmt::format("{}: {} rows in groups of {}", row_groups, num_rows, group_rows));
 }
 
-/// `count` pieces of `stride` bytes from `offset` on, within the workspace.
-Status check_region(const WorkPlan& plan, const char* name, std::size_t offset, std::size_t stride,
-                    std::int64_t count) {
-  const std::size_t most = plan.workspace_bytes;
-  const auto pieces = static_cast<std::size_t>(count);
-  if (offset % 64 == 0 && offset <= most &&
-      stride <= (most - offset) / std::max<std::size_t>(1, pieces)) {
-    return Status::ok();
-  }
-  return {StatusCode::kInvalidArgument,
-          fmt::format("plan.{}: is {}, must be a multiple of 64 with room for {} times {} bytes "
-                      "in workspace_bytes = {}: was the plan changed by hand?",
-                      name, offset, count, stride, most)};
-}
-
 Status check_regions(const WorkPlan& plan) {
   const GroupPlan& groups = plan.groups;
   const GroupShape& shape = groups.shape;
@@ -108,7 +93,7 @@ Status check_regions(const WorkPlan& plan) {
        std::max<std::int64_t>(8, shape.num_sequences() + 1)},
   };
   for (const auto& region : regions) {
-    Status status = check_region(plan, region.name, region.offset, region.stride, region.count);
+    Status status = verify_region(plan, region.name, region.offset, region.stride, region.count);
     if (!status.is_ok()) return status;
   }
   return Status::ok();

@@ -89,9 +89,30 @@ Status check_workers(const WorkPlan& plan) {
   return refuse("worker_begin.back()", begin.back(), fmt::format("items.size() = {}", num_items));
 }
 
-/// `count` pieces of `stride` bytes from `offset` on, within the workspace.
-Status check_region(const WorkPlan& plan, const char* name, std::size_t offset, std::size_t stride,
-                    std::int64_t count) {
+Status check_workspace(const WorkPlan& plan) {
+  const std::int64_t slot_numbers = std::int64_t{plan.rows_per_tile} * (plan.problem.d_v + 2);
+  if (plan.num_slots > 0 &&
+      plan.slot_stride / sizeof(float) < static_cast<std::size_t>(slot_numbers)) {
+    return refuse("slot_stride", static_cast<std::int64_t>(plan.slot_stride),
+                  fmt::format(">= {} float32", slot_numbers));
+  }
+  Status status =
+      verify_region(plan, "slots_offset", plan.slots_offset, plan.slot_stride, plan.num_slots);
+  if (status) {
+    status = verify_region(plan, "q_starts_offset", plan.q_starts_offset, sizeof(std::int64_t),
+                           static_cast<std::int64_t>(plan.q_lengths.size()));
+  }
+  if (status) {
+    status = verify_region(plan, "scratch_offset", plan.scratch_offset, plan.scratch_stride,
+                           plan.num_workers());
+  }
+  return status;
+}
+
+}  // namespace
+
+Status verify_region(const WorkPlan& plan, const char* name, std::size_t offset, std::size_t stride,
+                     std::int64_t count) {
   const std::size_t most = plan.workspace_bytes;
   const auto pieces = static_cast<std::size_t>(count);
   const bool fits =
@@ -102,28 +123,6 @@ Status check_region(const WorkPlan& plan, const char* name, std::size_t offset, 
                       "in workspace_bytes = {}: was the plan changed by hand?",
                       name, offset, count, stride, most)};
 }
-
-Status check_workspace(const WorkPlan& plan) {
-  const std::int64_t slot_numbers = std::int64_t{plan.rows_per_tile} * (plan.problem.d_v + 2);
-  if (plan.num_slots > 0 &&
-      plan.slot_stride / sizeof(float) < static_cast<std::size_t>(slot_numbers)) {
-    return refuse("slot_stride", static_cast<std::int64_t>(plan.slot_stride),
-                  fmt::format(">= {} float32", slot_numbers));
-  }
-  Status status =
-      check_region(plan, "slots_offset", plan.slots_offset, plan.slot_stride, plan.num_slots);
-  if (status) {
-    status = check_region(plan, "q_starts_offset", plan.q_starts_offset, sizeof(std::int64_t),
-                          static_cast<std::int64_t>(plan.q_lengths.size()));
-  }
-  if (status) {
-    status = check_region(plan, "scratch_offset", plan.scratch_offset, plan.scratch_stride,
-                          plan.num_workers());
-  }
-  return status;
-}
-
-}  // namespace
 
 Status verify_plan(const WorkPlan& plan) {
   if (plan.device.kind == DeviceKind::kCuda) return verify_groups(plan);

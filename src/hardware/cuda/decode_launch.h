@@ -21,6 +21,11 @@ struct DecodeTraits {
   std::int32_t max_group_size = 1;
 };
 
+/// What every kernel below asks of a problem, and its shared memory of the device: empty, or why it
+/// cannot be served.
+std::string why_not_dense_decode(const AttentionProblem& problem, const DeviceSpec& device,
+                                 int shared_bytes);
+
 // The tuned kernel of Hopper (sm_90a): hardware/sm90/decode_dense.
 /// Empty where it serves the problem on the device; else why it does not. No CUDA is called.
 std::string why_not_sm90(const AttentionProblem& problem, const DeviceSpec& device);

@@ -13,20 +13,8 @@ std::string why_not_portable(const AttentionProblem& problem, const DeviceSpec& 
     return fmt::format("needs compute capability 8.0, the device has {}.{}", device.sm_arch / 10,
                        device.sm_arch % 10);
   }
-  if (device.shared_memory_bytes < decode_dense::kMaxSharedBytes) {
-    return fmt::format("needs {} bytes of shared memory for a block, the device has {}",
-                       decode_dense::kMaxSharedBytes, device.shared_memory_bytes);
-  }
-  if (problem.phase != Phase::kDecode) return "serves decode only";
-  if (problem.sparsity != Sparsity::kDense) return "serves dense attention only";
-  const DType type = problem.q_dtype;
-  if (type != DType::kBFloat16 && type != DType::kFloat16) {
-    return fmt::format("serves bfloat16 and float16 queries, q is {}", to_string(type));
-  }
-  if (problem.kv_format != *plain_format(type)) {
-    return fmt::format("needs a cache of q's type, {}; it is {}", to_string(type),
-                       to_string(problem.kv_format));
-  }
+  std::string cause = why_not_dense_decode(problem, device, decode_dense::kMaxSharedBytes);
+  if (!cause.empty()) return cause;
   if (!is_attention_float(problem.out_dtype)) {
     return fmt::format("writes bfloat16, float16 and float32; out is {}",
                        to_string(problem.out_dtype));

@@ -36,20 +36,9 @@ std::string why_not_sm90(const AttentionProblem& problem, const DeviceSpec& devi
     return fmt::format("made for compute capability 9.0, the device has {}.{}", device.sm_arch / 10,
                        device.sm_arch % 10);
   }
-  if (device.shared_memory_bytes < decode_dense::kSharedMemoryBytes) {
-    return fmt::format("needs {} bytes of shared memory for a block, the device has {}",
-                       decode_dense::kSharedMemoryBytes, device.shared_memory_bytes);
-  }
-  if (problem.phase != Phase::kDecode) return "serves decode only";
-  if (problem.sparsity != Sparsity::kDense) return "serves dense attention only";
+  std::string cause = why_not_dense_decode(problem, device, decode_dense::kSharedMemoryBytes);
+  if (!cause.empty()) return cause;
   const DType type = problem.q_dtype;
-  if (type != DType::kBFloat16 && type != DType::kFloat16) {
-    return fmt::format("serves bfloat16 and float16 queries, q is {}", to_string(type));
-  }
-  if (problem.kv_format != *plain_format(type)) {
-    return fmt::format("needs a cache of q's type, {}; it is {}", to_string(type),
-                       to_string(problem.kv_format));
-  }
   if (problem.out_dtype != type && problem.out_dtype != DType::kFloat32) {
     return fmt::format("writes q's type, {}, or float32; out is {}", to_string(type),
                        to_string(problem.out_dtype));
