@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "scheduling/group_cuts.h"
+#include "scheduling/partition.h"
 #include "support/seed.h"
 
 namespace seesaw::scheduling::testing {
@@ -113,6 +114,14 @@ inline GroupCase random_group_case(::seesaw::testing::Rng& rng, std::int64_t mos
     c.sequence_overhead = pick(0, 6);
     c.min_piece_blocks = pick(1, 9);
   }
+  // A plan of fixed pieces has sequences times pieces ranges: stay below where planning takes long,
+  // and far below what choose_groups numbers.
+  const std::int64_t most_ranges = std::int64_t{1} << 20;
+  const std::int64_t tiles_a_request =
+      problem.h_kv * ceil_div(problem.s_q * problem.group_size(), c.input.rows_per_tile);
+  const std::int64_t most_pieces = std::max(16, c.input.num_splits.value_or(1));
+  problem.batch = std::min(
+      problem.batch, std::max<std::int64_t>(1, most_ranges / (tiles_a_request * most_pieces)));
   c.kv_lengths = random_group_lengths(rng, problem.batch, most_keys);
   return c;
 }
