@@ -3,7 +3,7 @@
 Arrays of any DLPack producer go in without a copy; results are numpy arrays unless given as `out`.
 """
 
-from . import kv_cache
+from . import _frameworks, kv_cache
 from ._core import (
     AttentionProblem,
     CorruptDataError,

@@ -1,12 +1,16 @@
-// Arrays of other frameworks as the library's views.
+#include "array.h"
+
 #include <nanobind/stl/string.h>
 
 #include <string>
+#include <string_view>
 
-#include "binding.h"
+#include "frameworks.h"
 
 namespace seesaw::python {
 namespace {
+
+using Code = nb::dlpack::dtype_code;
 
 std::string name_of_type(nb::handle object) {
   return nb::cast<std::string>(nb::str(nb::type_name(object.type())));
@@ -20,23 +24,23 @@ std::string dtype_name(nb::handle object) {
 
 std::string text_of(nb::dlpack::dtype type) {
   const char* kind = "type";
-  switch (static_cast<nb::dlpack::dtype_code>(type.code)) {
-    case nb::dlpack::dtype_code::Int:
+  switch (static_cast<Code>(type.code)) {
+    case Code::Int:
       kind = "int";
       break;
-    case nb::dlpack::dtype_code::UInt:
+    case Code::UInt:
       kind = "uint";
       break;
-    case nb::dlpack::dtype_code::Float:
+    case Code::Float:
       kind = "float";
       break;
-    case nb::dlpack::dtype_code::Bool:
+    case Code::Bool:
       kind = "bool";
       break;
-    case nb::dlpack::dtype_code::Complex:
+    case Code::Complex:
       kind = "complex";
       break;
-    case nb::dlpack::dtype_code::Bfloat:
+    case Code::Bfloat:
       kind = "bfloat";
       break;
     default:
@@ -46,7 +50,6 @@ std::string text_of(nb::dlpack::dtype type) {
 }
 
 DType dtype_of(const char* name, nb::dlpack::dtype type) {
-  using Code = nb::dlpack::dtype_code;
   const auto is = [&](Code code, int bits) {
     return type.code == static_cast<std::uint8_t>(code) && type.bits == bits && type.lanes == 1;
   };
@@ -62,137 +65,202 @@ DType dtype_of(const char* name, nb::dlpack::dtype type) {
          "uint8");
 }
 
-void check_device(const char* name, int type, int ordinal, const Executor& executor) {
-  const bool is_host = type == nb::device::cpu::value || type == nb::device::cuda_host::value;
-  const bool is_cuda = type == nb::device::cuda::value;
-  const bool is_managed = type == nb::device::cuda_managed::value;
-  const bool wants_host = executor.kind() == DeviceKind::kCpu;
-  if (is_managed || (wants_host ? is_host : is_cuda && ordinal == executor.cuda_ordinal())) return;
-  const std::string actual = is_host   ? "on the CPU"
-                             : is_cuda ? "on cuda:" + std::to_string(ordinal)
-                                       : "on DLPack's device type " + std::to_string(type);
-  refuse(name, actual,
+void check_place(const char* name, const Place& place, const Target& target) {
+  const bool is_managed = place.device_type == nb::device::cuda_managed::value;
+  const bool wants_host = target.is_host();
+  if (is_managed) return;
+  if (wants_host ? place.is_host() : place.is_cuda() && place.ordinal == target.ordinal) {
+    return;
+  }
+  refuse(name,
+         place.is_host()   ? "on the CPU"
+         : place.is_cuda() ? "on cuda:" + std::to_string(place.ordinal)
+                           : "on DLPack's device type " + std::to_string(place.device_type),
          wants_host ? "on the CPU, as the executor"
-                    : "on cuda:" + std::to_string(executor.cuda_ordinal()) + ", as the executor");
+                    : "on cuda:" + std::to_string(target.ordinal) + ", as the executor");
 }
 
-/// numpy neither exports the bfloat16 of ml_dtypes by DLPack nor as a buffer: its bits do.
-nb::object bits_of_bfloat16(nb::handle object) {
-  if (!nb::hasattr(object, "view") || dtype_name(object) != "bfloat16") return {};
-  return object.attr("view")("uint16");
+[[noreturn]] void refuse_type(const char* name, nb::handle object, const std::string& cause = "") {
+  const std::string dtype = dtype_name(object);
+  throw nb::type_error(
+      (std::string(name) + ": is " + name_of_type(object) + (dtype.empty() ? "" : " of " + dtype) +
+       ", must be an array that exports DLPack or a buffer" + (cause.empty() ? "" : ": " + cause))
+          .c_str());
+}
+
+/// What a view is made of, whoever lent or exported it.
+struct Layout {
+  void* data;
+  Place place;
+  DType dtype;
+  int rank;
+  const std::int64_t* shape;
+  const std::int64_t* strides;  // null: row-major without gaps
+};
+
+template <typename View>
+void fill(const Layout& layout, View& view) {
+  view.data = layout.data;
+  view.dtype = layout.dtype;
+  view.rank = layout.rank;
+  std::int64_t step = 1;
+  for (int i = layout.rank - 1; i >= 0; --i) {
+    const auto at = static_cast<std::size_t>(i);
+    if (at < view.shape.size()) {
+      view.shape[at] = layout.shape[i];
+      view.stride[at] = layout.strides != nullptr ? layout.strides[i] : step;
+    }
+    step *= layout.shape[i];
+  }
+}
+
+void check_rank(const char* name, int rank) {
+  if (rank == 0) refuse((std::string(name) + ".rank").c_str(), "0", "at least 1");
+}
+
+/// An object to import an array from, and how its elements are to be read where its own type for
+/// them is none of DLPack's.
+struct Source {
+  nb::object object;
+  std::optional<DType> dtype{};
+};
+
+/// Element types of ml_dtypes are exported neither by DLPack nor as a buffer, but their bits are.
+Source bits_of(nb::handle object) {
+  if (!nb::hasattr(object, "view")) return {};
+  const std::string dtype = dtype_name(object);
+  if (dtype == "bfloat16") return {object.attr("view")("uint16"), DType::kBFloat16};
+  if (dtype == "float8_e4m3fn") return {object.attr("view")("uint8"), DType::kFloat8E4M3};
+  return {};
+}
+
+/// The DLPack capsule of an array on a device, whose producer makes the target's stream wait for
+/// what it has enqueued on the array.
+nb::object capsule_for(nb::handle object, const Target& target) {
+  // DLPack's word for the default stream is 1: 0 is none.
+  const auto stream = reinterpret_cast<std::uintptr_t>(target.stream);
+  const nb::int_ wanted(stream == 0 ? 1 : stream);
+  const nb::object dlpack = object.attr("__dlpack__");
+  try {
+    return dlpack(nb::arg("stream") = wanted, nb::arg("max_version") = nb::make_tuple(1, 1));
+  } catch (const nb::python_error& error) {  // producers from before max_version
+    if (!error.matches(PyExc_TypeError)) throw;
+  }
+  return dlpack(nb::arg("stream") = wanted);
 }
 
 template <typename Array>
-bool take(nb::handle object, Array& array) {
+bool try_import(nb::handle object, Array& array) {
   if (nb::try_cast(object, array) && array.is_valid()) return true;
   PyErr_Clear();
-  const nb::object bits = bits_of_bfloat16(object);
-  return bits.is_valid() && nb::try_cast(bits, array) && array.is_valid();
+  return false;
 }
 
-template <typename Arg, typename Array>
-Arg view_of(const char* name, Array array, const Executor& executor) {
-  check_device(name, array.device_type(), array.device_id(), executor);
-  if (array.ndim() == 0) refuse((std::string(name) + ".rank").c_str(), "0", "at least 1");
-  Arg argument;
-  argument.view.dtype = dtype_of(name, array.dtype());
-  argument.view.rank = static_cast<int>(array.ndim());
-  argument.view.data = array.data();
-  for (std::size_t i = 0; i < array.ndim() && i < argument.view.shape.size(); ++i) {
-    argument.view.shape[i] = static_cast<std::int64_t>(array.shape(i));
-    argument.view.stride[i] = array.stride(i);
+template <typename Array>
+bool import_array(const Source& source, bool is_on_device, const Target& target, Array& array) {
+  if (!source.object.is_valid()) return false;
+  if (!is_on_device) return try_import(source.object, array);
+  try {
+    return try_import(capsule_for(source.object, target), array);
+  } catch (const nb::python_error&) {
+    return false;
   }
-  argument.array = std::move(array);
-  return argument;
 }
 
-[[noreturn]] void refuse_type(const char* name, nb::handle object) {
-  const std::string dtype = dtype_name(object);
-  throw nb::type_error((std::string(name) + ": is " + name_of_type(object) +
-                        (dtype.empty() ? "" : " of " + dtype) +
-                        ", must be an array that exports DLPack or a buffer")
-                           .c_str());
+/// By the producer's Python methods, or as a buffer.
+template <typename Array, typename Arg>
+bool exported(const char* name, const ArrayType& type, nb::handle object, const Target& target,
+              Arg& argument) {
+  const Place place = place_of(name, type, object);
+  check_place(name, place, target);
+  const bool is_on_device = place.is_cuda() && !target.is_host();
+  Source source{nb::borrow(object)};
+  Array array;
+  if (!import_array(source, is_on_device, target, array)) {
+    source = bits_of(object);
+    if (!import_array(source, is_on_device, target, array)) return false;
+  }
+  const Place exported_place{array.device_type(), array.device_id()};
+  check_place(name, exported_place, target);  // an object may say one thing and export another
+  const int rank = static_cast<int>(array.ndim());
+  check_rank(name, rank);
+  fill({const_cast<void*>(static_cast<const void*>(array.data())), exported_place,
+        source.dtype ? *source.dtype : dtype_of(name, array.dtype()), rank, array.shape_ptr(),
+        array.stride_ptr()},
+       argument.view);
+  argument.owner = nb::ndarray<nb::ro>(array);
+  return true;
+}
+
+/// By the type's C functions, which cost no call of Python. False where the target's stream would
+/// have to wait for the producer's: those functions leave that to their caller.
+template <typename Arg>
+bool lent(const char* name, const ArrayType& type, nb::handle object, const Target& target,
+          Arg& argument) {
+  if (type.exchange == nullptr) return false;
+  nb::dlpack::dltensor tensor;
+  if (type.exchange->dltensor_from_py_object_no_sync(object.ptr(), &tensor) != 0) {
+    refuse_type(name, object, message_of(nb::python_error()));
+  }
+  const Place place{tensor.device.device_type, tensor.device.device_id};
+  check_place(name, place, target);
+  if (place.is_cuda() && !target.is_host()) {
+    void* stream = nullptr;
+    if (type.exchange->current_work_stream(place.device_type, place.ordinal, &stream) != 0) {
+      throw nb::python_error();
+    }
+    if (stream != target.stream) return false;
+  }
+  check_rank(name, tensor.ndim);
+  fill({static_cast<std::byte*>(tensor.data) + tensor.byte_offset, place,
+        dtype_of(name, tensor.dtype), tensor.ndim, tensor.shape, tensor.strides},
+       argument.view);
+  return true;
 }
 
 }  // namespace
 
-Input input(const char* name, nb::handle object, const Executor& executor) {
-  nb::ndarray<nb::ro> array;
-  if (object.is_none() || !take(object, array)) refuse_type(name, object);
-  return view_of<Input>(name, std::move(array), executor);
-}
-
-Output output(const char* name, nb::handle object, const Executor& executor) {
-  nb::ndarray<> array;
-  if (object.is_none() || !take(object, array)) {
-    nb::ndarray<nb::ro> read_only;
-    if (!object.is_none() && take(object, read_only)) refuse(name, "read-only", "writable");
-    refuse_type(name, object);
+Input input(const char* name, nb::handle array, const Target& target) {
+  Input argument;
+  if (array.is_none()) refuse_type(name, array);
+  const ArrayType type = array_type_of(array);
+  if (lent(name, type, array, target, argument)) return argument;
+  if (!exported<nb::ndarray<nb::ro>>(name, type, array, target, argument)) {
+    refuse_type(name, array);
   }
-  return view_of<Output>(name, std::move(array), executor);
+  return argument;
 }
 
-Input optional_input(const char* name, nb::handle object, const Executor& executor) {
-  return object.is_none() ? Input{} : input(name, object, executor);
-}
-
-Output optional_output(const char* name, nb::handle object, const Executor& executor) {
-  return object.is_none() ? Output{} : output(name, object, executor);
-}
-
-nb::object new_numpy_array(const std::vector<std::int64_t>& shape, DType dtype, nb::handle like) {
-  const nb::object numpy = nb::module_::import_("numpy");
-  nb::list dims;
-  for (const std::int64_t dim : shape) dims.append(dim);
-  nb::object type = nb::str(to_string(dtype));
-  if (dtype == DType::kBFloat16) {
-    const bool is_like =
-        nb::isinstance(like, numpy.attr("ndarray")) && dtype_name(like) == "bfloat16";
-    type = is_like ? nb::object(like.attr("dtype")) : nb::object(nb::str("uint16"));
+Output output(const char* name, nb::handle array, const Target& target) {
+  Output argument;
+  if (array.is_none()) refuse_type(name, array);
+  const ArrayType type = array_type_of(array);
+  if (type.framework != nullptr && type.framework->is_immutable) {
+    refuse(name, "an immutable " + name_of_type(array), "writable");
   }
-  return numpy.attr("empty")(nb::tuple(dims), type);
-}
-
-std::vector<std::int32_t> read_lengths(const char* name, nb::handle object) {
-  std::vector<std::int32_t> lengths;
-  if (object.is_none()) return lengths;
-  if (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object)) {
-    for (nb::handle item : object) {
-      const std::string place = std::string(name) + "[" + std::to_string(lengths.size()) + "]";
-      // An int, or what stands for one without loss, as a numpy integer does.
-      const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
-      if (!number.is_valid()) {
-        PyErr_Clear();
-        const std::string text = nb::cast<std::string>(nb::repr(item));
-        throw nb::type_error((place + ": is " + text + ", must be an int").c_str());
-      }
-      std::int32_t length = 0;
-      if (!nb::try_cast(number, length)) {
-        refuse(place.c_str(), nb::cast<std::string>(nb::str(number)), "an int32");
-      }
-      lengths.push_back(length);
+  if (lent(name, type, array, target, argument)) return argument;
+  if (!exported<nb::ndarray<>>(name, type, array, target, argument)) {
+    Input read_only;
+    if (exported<nb::ndarray<nb::ro>>(name, type, array, target, read_only)) {
+      refuse(name, "read-only", "writable");
     }
-    return lengths;
+    refuse_type(name, array);
   }
-  nb::ndarray<nb::ro> array;
-  if (!take(object, array)) {
-    throw nb::type_error((std::string(name) + ": is " + name_of_type(object) +
-                          ", must be a list of ints or an int32 array")
-                             .c_str());
+  return argument;
+}
+
+Input optional_input(const char* name, nb::handle array, const Target& target) {
+  return array.is_none() ? Input{} : input(name, array, target);
+}
+
+std::span<std::byte> workspace_bytes(const Output& workspace) {
+  const TensorView& view = workspace.view;
+  if (view.dtype != DType::kUInt8) refuse("workspace.dtype", to_string(view.dtype), "uint8");
+  if (view.rank != 1) refuse("workspace.rank", std::to_string(view.rank), "1");
+  if (view.dim(0) > 1 && view.step(0) != 1) {
+    refuse("workspace.stride[0]", std::to_string(view.step(0)), "1");
   }
-  if (array.device_type() != nb::device::cpu::value) refuse(name, "on a device", "on the CPU");
-  if (array.ndim() != 1) {
-    refuse((std::string(name) + ".rank").c_str(), std::to_string(array.ndim()), "1");
-  }
-  if (array.dtype() != nb::dtype<std::int32_t>()) {
-    refuse((std::string(name) + ".dtype").c_str(), text_of(array.dtype()), "int32");
-  }
-  const auto* const data = static_cast<const std::int32_t*>(array.data());
-  lengths.reserve(array.shape(0));
-  for (std::size_t i = 0; i < array.shape(0); ++i) {
-    lengths.push_back(data[static_cast<std::int64_t>(i) * array.stride(0)]);
-  }
-  return lengths;
+  return {static_cast<std::byte*>(view.data), static_cast<std::size_t>(view.dim(0))};
 }
 
 }  // namespace seesaw::python

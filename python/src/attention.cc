@@ -1,11 +1,7 @@
-// Plans and the verbs that compute. Arrays are imported and outputs made while the interpreter's
-// lock is held; the library runs without it.
+// The verbs that compute. Arrays are imported and outputs made while the interpreter's lock is
+// held; the library runs without it.
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
-#include <cstdlib>
-#include <new>
 #include <optional>
 #include <string>
 
@@ -15,69 +11,94 @@ namespace seesaw::python {
 namespace {
 
 using namespace nb::literals;
-using MaybeSplits = std::optional<std::int32_t>;
 
-/// Runs `call` without the interpreter's lock and with the plan's.
-template <typename Call>
-auto with_plan(Plan& plan, Call call) {
-  const nb::gil_scoped_release without_interpreter;
-  const std::lock_guard lock(plan.mutex);
-  return call();
+/// Memory of the plan's own for its calls on `device`, made as the arrays of `like` are, or by the
+/// library where there is no such array. Large enough memory is kept.
+void keep_device_workspace(Plan& plan, nb::handle like, const Executor& device) {
+  Plan::DeviceWorkspace& kept = plan.device_workspace;
+  const std::size_t num_bytes = plan.workspace_bytes();
+  const int ordinal = device.cuda_ordinal();
+  if (kept.ordinal == ordinal && kept.bytes.size() >= num_bytes) return;
+  kept = {};
+  if (like.is_none()) {
+    auto memory = std::make_unique<DeviceMemory>(DeviceMemory::allocate(num_bytes, device).value());
+    const std::span<std::byte> bytes = memory->bytes();
+    nb::capsule owner(memory.get(),
+                      [](void* pointer) noexcept { delete static_cast<DeviceMemory*>(pointer); });
+    memory.release();
+    kept = {std::move(owner), bytes, ordinal};
+    return;
+  }
+  ResultArray made("workspace", nb::none(), like, {static_cast<std::int64_t>(num_bytes)},
+                   DType::kUInt8, device);
+  const Output array = output("workspace", made.memory(), device);
+  kept = {nb::borrow(made.memory()), workspace_bytes(array), ordinal};
 }
 
-AttentionProblem problem_of(Plan& plan) {
-  return with_plan(plan, [&] { return plan.work.problem; });
-}
+/// The workspace of a call: given, or the plan's own.
+class CallWorkspace {
+ public:
+  CallWorkspace(Plan& plan, nb::handle given, const Executor& executor)
+      : plan_(plan), is_given_(!given.is_none()) {
+    if (is_given_) {
+      array_ = output("workspace", given, executor);
+      bytes_ = workspace_bytes(array_);
+    } else if (executor.kind() == DeviceKind::kCuda) {
+      const Plan::DeviceWorkspace& own = plan.device_workspace;
+      if (own.ordinal != executor.cuda_ordinal()) {
+        refuse("plan", "not prepared for this executor's device", "prepared");
+      }
+      owner_ = own.owner;  // another thread may prepare the plan for another device meanwhile
+      bytes_ = own.bytes;
+    }
+  }
 
-bool is_verified(std::optional<bool> verify, const Executor& executor) {
-  return verify.value_or(executor.kind() == DeviceKind::kCpu);
-}
+  /// `call(work plan, workspace)`, without the interpreter's lock.
+  template <typename Call>
+  void run(Call call) {
+    const auto checked = [&](const WorkPlan& work, std::span<std::byte> bytes) {
+      throw_if_error(call(work, bytes));
+    };
+    if (is_given_) {
+      plan_.with_work([&](const WorkPlan& work) { checked(work, bytes_); });
+    } else {
+      plan_.with_own_workspace(bytes_, checked);
+    }
+  }
 
-/// `given`, or a fresh numpy array where calls run on the CPU. On a device there is no allocator
-/// of the caller's to ask, so that None stays None.
-nb::object given_or_new(nb::object given, std::vector<std::int64_t> shape, DType dtype,
-                        nb::handle like, const Executor& executor) {
-  if (!given.is_none() || executor.kind() == DeviceKind::kCuda) return given;
-  return new_numpy_array(shape, dtype, like);
-}
+ private:
+  Plan& plan_;
+  bool is_given_;
+  Output array_;
+  nb::object owner_;
+  std::span<std::byte> bytes_;
+};
 
-Plan* make_plan(const AttentionProblem& problem, const DeviceSpec& device, nb::handle kv_lengths,
-                nb::handle q_lengths, ScheduleMode mode, MaybeSplits num_splits) {
-  const auto keys = read_lengths("kv_lengths", kv_lengths);
-  const auto queries = read_lengths("q_lengths", q_lengths);
-  const nb::gil_scoped_release without_interpreter;
-  return new Plan(plan(problem, device, keys, queries, {mode, num_splits}).value());
-}
-
-Plan* make_device_plan(const AttentionProblem& problem, const DeviceSpec& device,
-                       ScheduleMode mode) {
-  return new Plan(plan_for_device_lengths(problem, device, {mode, std::nullopt}).value());
-}
-
-void replan_in_place(Plan& plan, nb::handle kv_lengths, nb::handle q_lengths,
-                     MaybeSplits num_splits) {
-  const auto keys = read_lengths("kv_lengths", kv_lengths);
-  const auto queries = read_lengths("q_lengths", q_lengths);
-  with_plan(plan,
-            [&] { throw_if_error(replan(plan.work, keys, queries, {.num_splits = num_splits})); });
-}
-
-void prepare_plan(Plan& plan, Executor& executor, nb::handle kv_lengths) {
-  const Input lengths = optional_input("kv_lengths", kv_lengths, executor);
-  with_plan(plan, [&] {
-    throw_if_error(prepare(plan.work, lengths.view, plan.grow_workspace(executor), executor));
+void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::handle workspace) {
+  const nb::handle like = kv_lengths.is_none() ? workspace : kv_lengths;
+  if (executor == nullptr && like.is_none()) {
+    if (plan.device_kind() == DeviceKind::kCpu) return;  // nothing of it is needed
+    refuse("executor", "None", "given where neither kv_lengths nor workspace says whose stream");
+  }
+  CallExecutor runs(executor, kv_lengths.is_none() ? "workspace" : "kv_lengths", like);
+  const Input lengths = optional_input("kv_lengths", kv_lengths, *runs);
+  if (workspace.is_none() && runs->kind() == DeviceKind::kCuda) {
+    keep_device_workspace(plan, like, *runs);
+  }
+  CallWorkspace(plan, workspace, *runs).run([&](const WorkPlan& work, std::span<std::byte> bytes) {
+    return prepare(work, lengths.view, bytes, *runs);
   });
 }
 
 /// The arrays behind CacheArgs.
 struct CacheInputs {
   CacheInputs(nb::handle kv_cache_array, nb::handle block_table_array, nb::handle indices_array,
-              nb::handle lengths_array, nb::handle sink_array, const Executor& executor)
-      : kv_cache(input("kv_cache", kv_cache_array, executor)),
-        block_table(optional_input("block_table", block_table_array, executor)),
-        indices(optional_input("indices", indices_array, executor)),
-        top_k_lengths(optional_input("top_k_lengths", lengths_array, executor)),
-        attn_sink(optional_input("attn_sink", sink_array, executor)) {}
+              nb::handle lengths_array, nb::handle sink_array, const Target& target)
+      : kv_cache(input("kv_cache", kv_cache_array, target)),
+        block_table(optional_input("block_table", block_table_array, target)),
+        indices(optional_input("indices", indices_array, target)),
+        top_k_lengths(optional_input("top_k_lengths", lengths_array, target)),
+        attn_sink(optional_input("attn_sink", sink_array, target)) {}
 
   CacheArgs args() const {
     return {kv_cache.view, block_table.view, indices.view, top_k_lengths.view, attn_sink.view};
@@ -86,149 +107,124 @@ struct CacheInputs {
   Input kv_cache, block_table, indices, top_k_lengths, attn_sink;
 };
 
+/// An output's array and the library's view of it.
+struct Result {
+  Result(const char* name, nb::object given, nb::handle like,
+         std::initializer_list<std::int64_t> shape, DType dtype, const Target& target)
+      : array(name, std::move(given), like, shape, dtype, target),
+        memory(output(name, array.memory(), target)) {}
+
+  ResultArray array;
+  Output memory;
+};
+
+/// Only what costs nothing to see: an output that begins where another array does.
+void check_begins_elsewhere(const char* name, const TensorView& out, const char* other_name,
+                            const void* other) {
+  if (out.data == other && out.num_elements() > 0) {
+    refuse(name, std::string("where ") + other_name + " is", "memory of its own");
+  }
+}
+
+DataCheck check_of(std::optional<bool> verify, const Executor& executor) {
+  const bool is_verified = verify.value_or(executor.kind() == DeviceKind::kCpu);
+  return is_verified ? DataCheck::kVerify : DataCheck::kTrust;
+}
+
 using TwoArrays = nb::typed<nb::tuple, nb::any, nb::any>;
 using ThreeArrays = nb::typed<nb::tuple, nb::any, nb::any, nb::any>;
 
-TwoArrays run_decode(Plan& plan, nb::object q, nb::object kv_cache, nb::object block_table,
-                     Executor& executor, nb::object indices, nb::object top_k_lengths,
-                     nb::object attn_sink, nb::object out, nb::object lse,
+TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
+                     Executor* executor, nb::handle indices, nb::handle top_k_lengths,
+                     nb::handle attn_sink, nb::object out, nb::object lse, nb::handle workspace,
                      std::optional<bool> verify) {
-  const Input q_in = input("q", q, executor);
-  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, executor);
-  const AttentionProblem p = problem_of(plan);
-  out = given_or_new(out, {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype, q, executor);
-  lse = given_or_new(lse, {p.batch, p.h_q, p.s_q}, DType::kFloat32, q, executor);
-  const Output out_array = output("out", out, executor);
-  const Output lse_array = optional_output("lse", lse, executor);
-  with_plan(plan, [&] {
-    const DecodeArgs args{q_in.view, cache.args(), out_array.view, lse_array.view,
-                          plan.ready_workspace(executor)};
-    throw_if_error(decode(plan.work, args, executor,
-                          is_verified(verify, executor) ? DataCheck::kVerify : DataCheck::kTrust));
+  CallExecutor runs(executor, "q", q);
+  const Target target(*runs);
+  const Input q_in = input("q", q, target);
+  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
+  CallWorkspace memory(plan, workspace, *runs);
+  const AttentionProblem& p = plan.problem;
+  Result result("out", std::move(out), q, {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype, target);
+  Result sums("lse", std::move(lse), q, {p.batch, p.h_q, p.s_q}, DType::kFloat32, target);
+  check_begins_elsewhere("out", result.memory.view, "q", q_in.view.data);
+  check_begins_elsewhere("out", result.memory.view, "kv_cache", cache.kv_cache.view.data);
+  check_begins_elsewhere("lse", sums.memory.view, "out", result.memory.view.data);
+  memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
+    const DecodeArgs args{q_in.view, cache.args(), result.memory.view, sums.memory.view, bytes};
+    return decode(work, args, *runs, check_of(verify, *runs));
   });
-  return TwoArrays(nb::make_tuple(out, lse));
+  return TwoArrays(nb::make_tuple(result.array.take(), sums.array.take()));
 }
 
-ThreeArrays run_prefill(Plan& plan, nb::object q, nb::object kv_cache, nb::object block_table,
-                        Executor& executor, nb::object indices, nb::object top_k_lengths,
-                        nb::object attn_sink, nb::object out, nb::object lse, nb::object max_logits,
-                        std::optional<bool> verify) {
-  const Input q_in = input("q", q, executor);
-  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, executor);
-  const AttentionProblem p = problem_of(plan);
+ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
+                        Executor* executor, nb::handle indices, nb::handle top_k_lengths,
+                        nb::handle attn_sink, nb::object out, nb::object lse, nb::object max_logits,
+                        nb::handle workspace, std::optional<bool> verify) {
+  CallExecutor runs(executor, "q", q);
+  const Target target(*runs);
+  const Input q_in = input("q", q, target);
+  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
+  CallWorkspace memory(plan, workspace, *runs);
+  const AttentionProblem& p = plan.problem;
   const std::int64_t total_q = q_in.view.dim(0);
-  out = given_or_new(out, {total_q, p.h_q, p.d_v}, p.out_dtype, q, executor);
-  lse = given_or_new(lse, {total_q, p.h_q}, DType::kFloat32, q, executor);
-  max_logits = given_or_new(max_logits, {total_q, p.h_q}, DType::kFloat32, q, executor);
-  const Output out_array = output("out", out, executor);
-  const Output lse_array = optional_output("lse", lse, executor);
-  const Output logits_array = optional_output("max_logits", max_logits, executor);
-  with_plan(plan, [&] {
-    const PrefillArgs args{q_in.view,      cache.args(),      out_array.view,
-                           lse_array.view, logits_array.view, plan.ready_workspace(executor)};
-    throw_if_error(prefill(plan.work, args, executor,
-                           is_verified(verify, executor) ? DataCheck::kVerify : DataCheck::kTrust));
+  Result result("out", std::move(out), q, {total_q, p.h_q, p.d_v}, p.out_dtype, target);
+  Result sums("lse", std::move(lse), q, {total_q, p.h_q}, DType::kFloat32, target);
+  Result maxima("max_logits", std::move(max_logits), q, {total_q, p.h_q}, DType::kFloat32, target);
+  check_begins_elsewhere("out", result.memory.view, "q", q_in.view.data);
+  check_begins_elsewhere("out", result.memory.view, "kv_cache", cache.kv_cache.view.data);
+  check_begins_elsewhere("lse", sums.memory.view, "out", result.memory.view.data);
+  check_begins_elsewhere("max_logits", maxima.memory.view, "lse", sums.memory.view.data);
+  memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
+    const PrefillArgs args{q_in.view,        cache.args(),       result.memory.view,
+                           sums.memory.view, maxima.memory.view, bytes};
+    return prefill(work, args, *runs, check_of(verify, *runs));
   });
-  return ThreeArrays(nb::make_tuple(out, lse, max_logits));
+  return ThreeArrays(nb::make_tuple(result.array.take(), sums.array.take(), maxima.array.take()));
 }
 
 }  // namespace
 
-void Plan::Free::operator()(std::byte* memory) const noexcept { std::free(memory); }
-
-std::span<std::byte> Plan::grow_workspace(const Executor& executor) {
-  if (executor.kind() == DeviceKind::kCuda) {
-    const bool is_elsewhere = device_ordinal_ != executor.cuda_ordinal();
-    if (is_elsewhere || device_memory_.bytes().size() < work.workspace_bytes) {
-      device_memory_ = DeviceMemory();
-      device_ordinal_ = -1;
-      device_memory_ = DeviceMemory::allocate(work.workspace_bytes, executor).value();
-      device_ordinal_ = executor.cuda_ordinal();
-    }
-    return device_memory_.bytes();
-  }
-  if (host_bytes_ < work.workspace_bytes) {
-    host_memory_.reset();
-    host_bytes_ = 0;
-    const std::size_t num_bytes = (work.workspace_bytes + 63) / 64 * 64;
-    host_memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, num_bytes)));
-    if (host_memory_ == nullptr) throw std::bad_alloc();
-    host_bytes_ = num_bytes;
-  }
-  return {host_memory_.get(), host_bytes_};
-}
-
-std::span<std::byte> Plan::ready_workspace(const Executor& executor) {
-  if (executor.kind() == DeviceKind::kCpu) return grow_workspace(executor);
-  if (device_ordinal_ != executor.cuda_ordinal() ||
-      device_memory_.bytes().size() < work.workspace_bytes) {
-    refuse("plan", "not prepared for this executor's device", "prepared");
-  }
-  return device_memory_.bytes();
-}
-
 void bind_attention(nb::module_& module) {
-  nb::class_<Plan>(module, "Plan",
-                   "Which kernel serves a problem, and who computes what. Keeps the workspace its "
-                   "calls need, so that calls of one plan run in turn, from whatever threads.")
-      .def_prop_ro(
-          "kernel_name",
-          [](Plan& plan) { return with_plan(plan, [&] { return plan.work.kernel_name; }); })
-      .def_prop_ro("problem", &problem_of, "A copy of the problem planned for.")
-      .def_prop_ro("kv_lengths",
-                   [](Plan& plan) { return with_plan(plan, [&] { return plan.work.kv_lengths; }); })
-      .def_prop_ro(
-          "workspace_bytes",
-          [](Plan& plan) { return with_plan(plan, [&] { return plan.work.workspace_bytes; }); })
-      .def("__str__",
-           [](Plan& plan) { return with_plan(plan, [&] { return explain(plan.work); }); });
-
-  module.def("plan", &make_plan, "problem"_a, "device"_a, "kv_lengths"_a.none(), nb::kw_only(),
-             "q_lengths"_a.none() = nb::none(), "mode"_a = ScheduleMode::kThroughput,
-             "num_splits"_a = nb::none(),
-             "Divides the work of one call among the device's workers. No device is touched.\n\n"
-             "kv_lengths: keys of each request, a list of ints or an int32 array [b]; None for a "
-             "top-k problem.\nq_lengths: query tokens of each request, prefill only.\n\n"
-             "Raises InvalidArgumentError, and UnsupportedError with each kernel's reason.");
-  module.def("plan_for_device_lengths", &make_device_plan, "problem"_a, "device"_a, nb::kw_only(),
-             "mode"_a = ScheduleMode::kThroughput,
-             "The same for lengths that lie on a CUDA device: prepare divides the work there.");
-  module.def("replan", &replan_in_place, "plan"_a, "kv_lengths"_a.none(), nb::kw_only(),
-             "q_lengths"_a.none() = nb::none(), "num_splits"_a = nb::none(),
-             "Plans again for new lengths of the same problem, device and mode.");
-  module.def(
-      "explain", [](Plan& plan) { return with_plan(plan, [&] { return explain(plan.work); }); },
-      "plan"_a,
-      "Which kernel serves the plan, what was passed over and why, and how work is divided.");
-  module.def("prepare", &prepare_plan, "plan"_a, "executor"_a, "kv_lengths"_a.none() = nb::none(),
+  module.def("prepare", &run_prepare, "plan"_a, "kv_lengths"_a.none() = nb::none(), nb::kw_only(),
+             "executor"_a.none() = nb::none(), "workspace"_a.none() = nb::none(),
              "Brings a CUDA plan into its workspace on the device: before the first decode and "
-             "after each replan. kv_lengths: int32 [b] on the device, only for a plan for device "
-             "lengths. Of a CPU plan nothing is needed.");
+             "after each replan. Only enqueues, and may be captured into a graph. Of a CPU plan "
+             "nothing is needed, and nothing happens.\n\n"
+             "kv_lengths  int32 [b] on the device; for a plan for device lengths, and only there\n"
+             "executor    None: the device of kv_lengths (or else of workspace) and the current "
+             "stream of its framework\n"
+             "workspace   uint8 [plan.workspace_bytes or more], aligned to 64 bytes. None: made by "
+             "the framework of kv_lengths, or without them by the library, and kept by the plan");
   module.def(
       "decode", &run_decode, "plan"_a, "q"_a.none(), "kv_cache"_a.none(),
-      "block_table"_a.none() = nb::none(), nb::kw_only(), "executor"_a,
+      "block_table"_a.none() = nb::none(), nb::kw_only(), "executor"_a.none() = nb::none(),
       "indices"_a.none() = nb::none(), "top_k_lengths"_a.none() = nb::none(),
       "attn_sink"_a.none() = nb::none(), "out"_a.none() = nb::none(), "lse"_a.none() = nb::none(),
-      "verify"_a = nb::none(),
+      "workspace"_a.none() = nb::none(), "verify"_a = nb::none(),
       "softmax(scale * Q K^T) V; returns (out, lse).\n\n"
       "q            [b, s_q, h_q, d_qk], unit last stride\n"
       "kv_cache     [num_pages, page_size, h_kv, d_qk], unit last stride\n"
       "block_table  int32 [b, max_pages]; dense problems\n"
+      "executor     None: for arrays on the CPU one that all such calls share; on a CUDA device "
+      "the current stream of q's framework\n"
       "indices      int32 [b, s_q, top_k]: page * page_size + offset, or -1; top-k problems\n"
       "top_k_lengths  int32 [b]: only so many leftmost columns count; top-k problems\n"
       "attn_sink    float32 [h_q], natural log; iff problem.has_attn_sink\n"
-      "out          [b, s_q, h_q, d_v]; made by numpy where not given\n"
-      "lse          float32 [b, h_q, s_q], natural log; made by numpy where not given\n"
+      "out          [b, s_q, h_q, d_v]; None: made by q's framework\n"
+      "lse          float32 [b, h_q, s_q], natural log; None: made by q's framework\n"
+      "workspace    uint8 [plan.workspace_bytes or more], aligned to 64 bytes, on a device "
+      "prepared; None: the plan's own\n"
       "verify       checks pages, indices and lengths before they are used. None: on the "
       "CPU yes, on a device no, as it would wait for the stream\n\n"
-      "On a CUDA device out must be given; an lse not given is not computed. A query that "
+      "On a CUDA device the call only enqueues, and may be captured into a graph. A query that "
       "sees no key gets out = 0 and lse = +infinity. Outputs must not overlap inputs.");
   module.def(
       "prefill", &run_prefill, "plan"_a, "q"_a.none(), "kv_cache"_a.none(),
-      "block_table"_a.none() = nb::none(), nb::kw_only(), "executor"_a,
+      "block_table"_a.none() = nb::none(), nb::kw_only(), "executor"_a.none() = nb::none(),
       "indices"_a.none() = nb::none(), "top_k_lengths"_a.none() = nb::none(),
       "attn_sink"_a.none() = nb::none(), "out"_a.none() = nb::none(), "lse"_a.none() = nb::none(),
-      "max_logits"_a.none() = nb::none(), "verify"_a = nb::none(),
+      "max_logits"_a.none() = nb::none(), "workspace"_a.none() = nb::none(),
+      "verify"_a = nb::none(),
       "The same for a packed batch of chunks, on the CPU; returns (out, lse, max_logits).\n\n"
       "q           [total_q, h_q, d_qk]: requests' tokens one after the other\n"
       "indices     int32 [total_q, top_k]; top-k problems\n"

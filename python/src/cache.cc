@@ -15,58 +15,65 @@ namespace {
 using namespace nb::literals;
 
 void run_append(nb::handle latent, nb::handle rope, nb::handle slot_mapping, nb::handle kv_cache,
-                KvFormat format, Executor& executor) {
-  const Input latent_in = input("latent", latent, executor);
-  const Input rope_in = optional_input("rope", rope, executor);
-  const Input slots = input("slot_mapping", slot_mapping, executor);
-  const Output cache = output("kv_cache", kv_cache, executor);
+                KvFormat format, Executor* executor) {
+  CallExecutor runs(executor, "kv_cache", kv_cache);
+  const Input latent_in = input("latent", latent, *runs);
+  const Input rope_in = optional_input("rope", rope, *runs);
+  const Input slots = input("slot_mapping", slot_mapping, *runs);
+  const Output cache = output("kv_cache", kv_cache, *runs);
   const nb::gil_scoped_release without_interpreter;
-  throw_if_error(append({latent_in.view, rope_in.view, slots.view, cache.view}, format, executor));
+  throw_if_error(append({latent_in.view, rope_in.view, slots.view, cache.view}, format, *runs));
+}
+
+/// [sum of cache_seqlens, h_kv, d_qk], as gather's own output is.
+ResultArray gathered(const Input& cache, nb::handle cache_seqlens, KvFormat format, nb::object out,
+                     nb::handle kv_cache, const Executor& executor) {
+  if (!out.is_none()) return ResultArray("out", out, kv_cache, {}, DType::kFloat32, executor);
+  const std::optional<DType> dtype = plain_dtype(format);
+  if (!dtype) {
+    throw Error(Status(StatusCode::kUnsupported, std::string("format: is ") + to_string(format) +
+                                                     ", must be an unscaled one"));
+  }
+  if (executor.kind() != DeviceKind::kCpu) refuse("executor", "a CUDA one", "a CPU one");
+  if (cache.view.rank != 4) refuse("kv_cache.rank", std::to_string(cache.view.rank), "4");
+  std::int64_t num_tokens = 0;  // a negative length is the library's to refuse
+  for (const std::int32_t length : read_lengths("cache_seqlens", cache_seqlens)) {
+    num_tokens += std::max(length, 0);
+  }
+  return ResultArray("out", out, kv_cache, {num_tokens, cache.view.dim(2), cache.view.dim(3)},
+                     *dtype, executor);
 }
 
 nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache_seqlens,
-                   KvFormat format, Executor& executor, nb::object out) {
-  const Input cache = input("kv_cache", kv_cache, executor);
-  const Input table = input("block_table", block_table, executor);
-  const Input lengths = input("cache_seqlens", cache_seqlens, executor);
-  if (out.is_none()) {
-    const std::optional<DType> dtype = plain_dtype(format);
-    if (!dtype) {
-      throw Error(Status(StatusCode::kUnsupported, std::string("format: is ") + to_string(format) +
-                                                       ", must be an unscaled one"));
-    }
-    if (executor.kind() != DeviceKind::kCpu) refuse("executor", "a CUDA one", "a CPU one");
-    if (cache.view.rank != 4) {
-      refuse("kv_cache.rank", std::to_string(cache.view.rank), "4");
-    }
-    std::int64_t num_tokens = 0;  // a negative length is the library's to refuse
-    for (const std::int32_t length : read_lengths("cache_seqlens", cache_seqlens)) {
-      num_tokens += std::max(length, 0);
-    }
-    out = new_numpy_array({num_tokens, cache.view.dim(2), cache.view.dim(3)}, *dtype, kv_cache);
-  }
-  const Output out_array = output("out", out, executor);
+                   KvFormat format, Executor* executor, nb::object out) {
+  CallExecutor runs(executor, "kv_cache", kv_cache);
+  const Input cache = input("kv_cache", kv_cache, *runs);
+  const Input table = input("block_table", block_table, *runs);
+  const Input lengths = input("cache_seqlens", cache_seqlens, *runs);
+  ResultArray result = gathered(cache, cache_seqlens, format, std::move(out), kv_cache, *runs);
+  const Output out_array = output("out", result.memory(), *runs);
   {
     const nb::gil_scoped_release without_interpreter;
-    throw_if_error(
-        gather({cache.view, table.view, lengths.view, out_array.view}, format, executor));
+    throw_if_error(gather({cache.view, table.view, lengths.view, out_array.view}, format, *runs));
   }
-  return nb::borrow<nb::any>(out);
+  return nb::borrow<nb::any>(result.take());
 }
 
 void run_convert(nb::handle from, KvFormat from_format, nb::handle to, KvFormat to_format,
-                 Executor& executor) {
-  const Input source = input("from", from, executor);
-  const Output target = output("to", to, executor);
+                 Executor* executor) {
+  CallExecutor runs(executor, "from", from);
+  const Input source = input("from", from, *runs);
+  const Output target = output("to", to, *runs);
   const nb::gil_scoped_release without_interpreter;
-  throw_if_error(convert(source.view, from_format, target.view, to_format, executor));
+  throw_if_error(convert(source.view, from_format, target.view, to_format, *runs));
 }
 
 void run_copy_pages(const std::vector<PageCopy>& copies, nb::handle kv_cache, KvFormat format,
-                    Executor& executor) {
-  const Output cache = output("kv_cache", kv_cache, executor);
+                    Executor* executor) {
+  CallExecutor runs(executor, "kv_cache", kv_cache);
+  const Output cache = output("kv_cache", kv_cache, *runs);
   const nb::gil_scoped_release without_interpreter;
-  throw_if_error(copy_pages(copies, cache.view, format, executor));
+  throw_if_error(copy_pages(copies, cache.view, format, *runs));
 }
 
 std::vector<PageCopy> extend(PageAllocator& pages, SequenceId sequence, std::int64_t num_tokens) {
@@ -158,21 +165,23 @@ void bind_cache(nb::module_& module) {
       .def_prop_ro("num_sequences", &PageAllocator::num_sequences);
 
   module.def("append", &run_append, "latent"_a.none(), "rope"_a.none(), "slot_mapping"_a.none(),
-             "kv_cache"_a.none(), "format"_a, "executor"_a,
+             "kv_cache"_a.none(), "format"_a, "executor"_a.none() = nb::none(),
              "Writes new tokens into their slots.\n\n"
              "latent        [num_tokens, h_kv, d_latent], float32, bfloat16 or float16\n"
              "rope          [num_tokens, h_kv, d_rope], the same type, or None\n"
              "slot_mapping  int64 [num_tokens]: page * page_size + offset; -1 skips a token\n"
              "kv_cache      [num_pages, page_size, h_kv, d_latent + d_rope], written");
   module.def("gather", &run_gather, "kv_cache"_a.none(), "block_table"_a.none(),
-             "cache_seqlens"_a.none(), "format"_a, "executor"_a, "out"_a.none() = nb::none(),
+             "cache_seqlens"_a.none(), "format"_a, "executor"_a.none() = nb::none(),
+             "out"_a.none() = nb::none(),
              "Reads requests' tokens in order into one array [sum of cache_seqlens, h_kv, d_qk], "
-             "made by numpy where not given, and returns it.");
+             "made by kv_cache's framework where not given, and returns it.");
   module.def("convert", &run_convert, "from_array"_a.none(), "from_format"_a, "to_array"_a.none(),
-             "to_format"_a, "executor"_a,
+             "to_format"_a, "executor"_a.none() = nb::none(),
              "Rewrites whole pages [num_pages, page_size, h_kv, d_qk] into another format.");
   module.def("copy_pages", &run_copy_pages, "copies"_a, "kv_cache"_a.none(), "format"_a,
-             "executor"_a, "Makes the copies that PageAllocator.extend asks for, in order.");
+             "executor"_a.none() = nb::none(),
+             "Makes the copies that PageAllocator.extend asks for, in order.");
 }
 
 }  // namespace seesaw::python

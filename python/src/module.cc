@@ -6,6 +6,8 @@ NB_MODULE(_core, module) {
   module.attr("__version__") = SEESAW_VERSION;
   seesaw::python::bind_errors(module);
   seesaw::python::bind_types(module);
+  seesaw::python::bind_frameworks(module);
+  seesaw::python::bind_planning(module);
   seesaw::python::bind_attention(module);
   seesaw::python::bind_cache(module);
 }

@@ -170,7 +170,7 @@ def test_arguments_of_other_types(case):
     with pytest.raises(TypeError):
         sm.decode(None, case.q, case.cache, case.table, executor=case.executor)
     with pytest.raises(TypeError):
-        case.run(executor=None)
+        case.run(executor=3)
 
 
 def test_unsupported(case):

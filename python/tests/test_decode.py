@@ -274,4 +274,4 @@ def test_explain_names_the_kernel(rng):
     case = Case(rng)
     assert case.plan.kernel_name in sm.explain(case.plan)
     assert str(case.plan) == sm.explain(case.plan)
-    sm.prepare(case.plan, case.executor)  # of a CPU plan nothing is needed
+    sm.prepare(case.plan)  # of a CPU plan nothing is needed
