@@ -1,6 +1,8 @@
 """Multi-head Latent Attention over a paged latent cache: docs/python.md.
 
-Arrays of any DLPack producer go in without a copy; results are numpy arrays unless given as `out`.
+Arrays of any DLPack producer go in without a copy. Results are arrays of the query's framework,
+unless given as `out`, and calls run where the query lies: on the CPU, or on its framework's current
+stream of a CUDA device.
 """
 
 from . import _frameworks, kv_cache
@@ -16,6 +18,7 @@ from ._core import (
     InternalError,
     InvalidArgumentError,
     IoError,
+    KernelInfo,
     KvFormat,
     Mask,
     OutOfMemoryError,
@@ -31,6 +34,7 @@ from ._core import (
     decode,
     explain,
     is_built_with_cuda,
+    list_kernels,
     plan,
     plan_for_device_lengths,
     prefill,
@@ -52,6 +56,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "IoError",
+    "KernelInfo",
     "KvFormat",
     "Mask",
     "OutOfMemoryError",
@@ -68,6 +73,7 @@ __all__ = [
     "explain",
     "is_built_with_cuda",
     "kv_cache",
+    "list_kernels",
     "plan",
     "plan_for_device_lengths",
     "prefill",

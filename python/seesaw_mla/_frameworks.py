@@ -6,14 +6,20 @@ framework has the framework.
 
 Of each framework:
   current_stream(array, ordinal)  the cudaStream_t of its current stream on that device, as an int
-  empty(like, shape, dtype, ordinal)  memory for a result beside `like`, on the CUDA device
-      `ordinal` or, if that is -1, on the CPU; dtype is the library's name of an element type
+  empty(like, shape, strides, dtype, ordinal)  memory for a result beside `like`, on the CUDA
+      device `ordinal` or, if that is -1, on the CPU; strides are a row-major array's, dtype is the
+      library's name of an element type
   result(memory)  the array that is returned for it; None where the memory is that array
+  enqueued(arrays, ordinal)  told of a call's arrays, its query or lengths first, when its work on
+      them is enqueued on a device; None where nobody need know
 """
 
 from __future__ import annotations
 
+import collections
+import functools
 import sys
+import threading
 from typing import Any
 
 from . import _core
@@ -25,9 +31,17 @@ def _torch_stream(array: Any, ordinal: int) -> int:
     return sys.modules["torch"].cuda.current_stream(ordinal).cuda_stream  # type: ignore[no-any-return]
 
 
-def _torch_empty(like: Any, shape: Shape, dtype: str, ordinal: int) -> Any:
+@functools.cache
+def _torch_names() -> tuple[Any, dict[str, Any]]:
     torch = sys.modules["torch"]
-    return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
+    names = ("float32", "bfloat16", "float16", "uint8")
+    # The same as torch.empty, whose arguments take torch 1 us longer to read.
+    return torch.empty_strided, {name: getattr(torch, name) for name in names}
+
+
+def _torch_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
+    empty_strided, types = _torch_names()
+    return empty_strided(shape, strides, dtype=types[dtype], device=like.device)
 
 
 def _cupy_stream(array: Any, ordinal: int) -> int:
@@ -36,13 +50,13 @@ def _cupy_stream(array: Any, ordinal: int) -> int:
     return cuda.get_current_stream(ordinal).ptr  # type: ignore[no-any-return]
 
 
-def _cupy_empty(like: Any, shape: Shape, dtype: str, ordinal: int) -> Any:
+def _cupy_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
     cupy = sys.modules["cupy"]
     with cupy.cuda.Device(ordinal):
         return cupy.empty(shape, _type_beside(like, dtype))
 
 
-def _numpy_empty(like: Any, shape: Shape, dtype: str, ordinal: int) -> Any:
+def _numpy_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
     import numpy
 
     return numpy.empty(shape, _type_beside(like, dtype))
@@ -57,16 +71,24 @@ def _type_beside(like: Any, dtype: str) -> Any:
     return beside if getattr(beside, "name", "") == dtype else "uint16"
 
 
-def _jax_stream(array: Any, ordinal: int) -> int:
+def _jax_device(array: Any) -> Any:
     (device,) = array.devices()
-    return device.get_stream_for_external_ready_events()  # type: ignore[no-any-return]
+    return device
 
 
-def _jax_empty(like: Any, shape: Shape, dtype: str, ordinal: int) -> Any:
-    # Arrays of JAX are never written: the memory is ours, and becomes one when it has been.
+def _jax_stream(array: Any, ordinal: int) -> int:
+    # JAX's own stream is nobody else's to use. What is done on this one its arrays can wait for.
+    return _jax_device(array).get_stream_for_external_ready_events()  # type: ignore[no-any-return]
+
+
+def _jax_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
+    """Arrays of JAX are never written: what is written is memory that becomes one afterwards."""
     if ordinal < 0:
         return _core._host_array(shape, dtype)
-    raise NotImplementedError("results for JAX on a CUDA device")
+    import jax.numpy
+
+    memory = jax.numpy.empty(shape, dtype, device=_jax_device(like))
+    return _core._exporter(memory, _jax_stream(like, ordinal))
 
 
 def _jax_result(memory: Any) -> Any:
@@ -75,8 +97,37 @@ def _jax_result(memory: Any) -> Any:
     return jax.dlpack.from_dlpack(memory)
 
 
-_core._register_framework("numpy", None, _numpy_empty, None, is_immutable=False)
-_core._register_framework("torch", _torch_stream, _torch_empty, None, is_immutable=False)
-_core._register_framework("cupy", _cupy_stream, _cupy_empty, None, is_immutable=False)
+class _Kept:
+    """Arrays that JAX must not use again yet: it does so as soon as nobody holds them, and knows
+    nothing of what others have enqueued on them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: collections.deque[tuple[Any, tuple[Any, ...]]] = collections.deque()
+
+    def add(self, arrays: tuple[Any, ...], ordinal: int) -> None:
+        """Keeps `arrays` until the device has done all that is enqueued now."""
+        done = self._mark(arrays[0], ordinal)
+        with self._lock:
+            self._calls.append((done, arrays))
+            while self._calls and self._calls[0][0].is_ready():
+                self._calls.popleft()
+
+    def _mark(self, array: Any, ordinal: int) -> Any:
+        """An array that is ready when the stream has come to where it is now."""
+        import jax.numpy
+
+        byte = jax.numpy.zeros(1, "uint8", device=_jax_device(array))
+        return _jax_result(_core._exporter(byte, _jax_stream(array, ordinal)))
+
+
+_kept_for_jax = _Kept()
+
+_register = _core._register_framework
+_register("numpy", None, _numpy_empty, None, None, is_immutable=False)
+_register("torch", _torch_stream, _torch_empty, None, None, is_immutable=False)
+_register("cupy", _cupy_stream, _cupy_empty, None, None, is_immutable=False)
 for _package in ("jax", "jaxlib"):
-    _core._register_framework(_package, _jax_stream, _jax_empty, _jax_result, is_immutable=True)
+    _register(
+        _package, _jax_stream, _jax_empty, _jax_result, _kept_for_jax.add, is_immutable=True
+    )

@@ -88,6 +88,7 @@ void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::hand
   CallWorkspace(plan, workspace, *runs).run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     return prepare(work, lengths.view, bytes, *runs);
   });
+  tell_enqueued(like, *runs, workspace);
 }
 
 /// The arrays behind CacheArgs.
@@ -153,6 +154,8 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
     const DecodeArgs args{q_in.view, cache.args(), result.memory.view, sums.memory.view, bytes};
     return decode(work, args, *runs, check_of(verify, *runs));
   });
+  tell_enqueued(q, target, kv_cache, block_table, attn_sink, workspace, result.array.memory(),
+                sums.array.memory());
   return TwoArrays(nb::make_tuple(result.array.take(), sums.array.take()));
 }
 

@@ -155,6 +155,15 @@ void bind_cache(nb::module_& module) {
           "sequence"_a, "Gives the sequence's pages back.")
       .def("pages", &pages_of, "sequence"_a, "Its pages in token order: its block table row.")
       .def("num_tokens", &PageAllocator::num_tokens, "sequence"_a, "-1 for an unknown sequence.")
+      .def("num_own_pages", &PageAllocator::num_own_pages, "sequence"_a,
+           "Pages that free would give back: those that no other sequence shares; -1 for an "
+           "unknown sequence.")
+      .def(
+          "slot",
+          [](const PageAllocator& pages, SequenceId sequence, std::int64_t token) {
+            return pages.slot(sequence, token).value();
+          },
+          "sequence"_a, "token"_a, "page * page_size + offset of a token.")
       .def("slots", &slots_of, "sequence"_a, "first_token"_a, "num_tokens"_a,
            "page * page_size + offset of tokens, as kv_cache.append's slot_mapping wants them.")
       .def("ref_count", &PageAllocator::ref_count, "page"_a,

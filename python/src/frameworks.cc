@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "binding.h"
@@ -98,6 +100,16 @@ nb::object tuple_of(std::span<const std::int64_t> numbers) {
   return tuple;
 }
 
+/// Of a row-major array without gaps.
+nb::object strides_of(std::span<const std::int64_t> shape) {
+  std::array<std::int64_t, kMaxRank> strides{};
+  std::int64_t step = 1;
+  for (std::size_t i = shape.size(); i-- > 0; step *= std::max<std::int64_t>(shape[i], 1)) {
+    strides[i] = step;
+  }
+  return tuple_of({strides.data(), shape.size()});
+}
+
 nb::dlpack::dtype dlpack_dtype(DType dtype) {
   using Code = nb::dlpack::dtype_code;
   const auto of = [](Code code, std::uint8_t bits) {
@@ -135,10 +147,17 @@ nb::object host_array(const std::vector<std::size_t>& shape, DType dtype) {
   return nb::cast(array);
 }
 
+/// Memory of an array as an object that exports DLPack and nothing else: `array` exports it here
+/// and now, with the stream given.
+nb::object exporter_of(nb::handle array, nb::object stream) {
+  const nb::object capsule = array.attr("__dlpack__")(nb::arg("stream") = stream);
+  return nb::cast(nb::cast<nb::ndarray<nb::array_api>>(capsule), nb::rv_policy::reference);
+}
+
 void register_framework(std::string package, nb::object stream, nb::object empty, nb::object result,
-                        bool is_immutable) {
+                        nb::object enqueued, bool is_immutable) {
   frameworks().push_back(std::make_unique<Framework>(
-      Framework{std::move(package), is_immutable, stream, empty, result}));
+      Framework{std::move(package), is_immutable, stream, empty, result, enqueued}));
   known_types().clear();
 }
 
@@ -221,13 +240,26 @@ ResultArray::ResultArray(const char* name, nb::object given, nb::handle like,
                          const Target& target)
     : memory_(std::move(given)) {
   if (!memory_.is_none()) return;
-  framework_ = array_type_of(like).framework;
+  const ArrayType type = array_type_of(like);
+  framework_ = type.framework;
   if (framework_ == nullptr && target.is_host()) framework_ = find_framework("numpy");
   if (framework_ == nullptr) {
     refuse(name, "None", "given: arrays of such a type cannot be made on a device");
   }
-  memory_ = framework_->empty(like, tuple_of({shape.begin(), shape.size()}), to_string(dtype),
-                              target.ordinal);
+  if (framework_->is_immutable && !target.is_host() &&
+      target.stream != current_stream(type, like, target.ordinal)) {
+    // Its arrays know of no other stream to wait for.
+    refuse("executor", "of another stream", "None with arrays of " + framework_->package);
+  }
+  const std::span<const std::int64_t> dims(shape.begin(), shape.size());
+  memory_ =
+      framework_->empty(like, tuple_of(dims), strides_of(dims), to_string(dtype), target.ordinal);
+}
+
+const Framework* framework_to_tell(nb::handle query, const Target& target) {
+  if (target.is_host()) return nullptr;
+  const Framework* const framework = array_type_of(query).framework;
+  return framework == nullptr || framework->enqueued.is_none() ? nullptr : framework;
 }
 
 nb::object ResultArray::take() {
@@ -237,7 +269,7 @@ nb::object ResultArray::take() {
 
 void bind_frameworks(nb::module_& module) {
   module.def("_register_framework", &register_framework, "package"_a, "current_stream"_a.none(),
-             "empty"_a, "result"_a.none(), "is_immutable"_a,
+             "empty"_a, "result"_a.none(), "enqueued"_a.none(), "is_immutable"_a,
              "What seesaw_mla/_frameworks.py knows of a framework.");
   module.def(
       "_host_array",
@@ -248,6 +280,8 @@ void bind_frameworks(nb::module_& module) {
         refuse("dtype", dtype, "float32, bfloat16 or float16");
       },
       "shape"_a, "dtype"_a, "Memory of the host that exports DLPack and nothing else.");
+  module.def("_exporter", &exporter_of, "array"_a, "stream"_a.none(),
+             "An array's memory as an object that exports DLPack and nothing else.");
 }
 
 }  // namespace seesaw::python

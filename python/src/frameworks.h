@@ -21,8 +21,9 @@ struct Framework {
   std::string package;        // first part of the module that defines its array type
   bool is_immutable;          // its arrays are: they can be no outputs
   nb::object current_stream;  // (array, ordinal) -> the cudaStream_t as an int
-  nb::object empty;           // (array, shape, dtype name, ordinal or -1) -> memory for a result
+  nb::object empty;           // (array, shape, strides, dtype name, ordinal or -1) -> memory
   nb::object result;          // (memory) -> the result; None: the memory is it
+  nb::object enqueued;        // (arrays of a call, ordinal), their work being; None: need not know
 };
 
 /// What is known of an array by its type alone.
@@ -81,6 +82,16 @@ class CallExecutor {
 /// Every core; made at the first call, and again in a forked process, which has none of the
 /// threads.
 Executor& shared_cpu_executor();
+
+/// The framework of `query` where calls on `target` must tell it what they enqueued, else null.
+const Framework* framework_to_tell(nb::handle query, const Target& target);
+
+/// Tells it of the arrays of a call, which must last until the device has done its work.
+template <typename... Arrays>
+void tell_enqueued(nb::handle query, const Target& target, const Arrays&... arrays) {
+  const Framework* const framework = framework_to_tell(query, target);
+  if (framework != nullptr) framework->enqueued(nb::make_tuple(query, arrays...), target.ordinal);
+}
 
 /// An output: the caller's array, or one made as `like`'s framework makes arrays, where the
 /// executor runs.

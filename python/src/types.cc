@@ -1,10 +1,13 @@
 // Problems, devices and executors: the nouns of the API as Python classes.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "binding.h"
 
@@ -124,6 +127,30 @@ void bind_device(nb::module_& module) {
              "Whether this build has the CUDA kernels, whatever devices there are.");
 }
 
+void bind_kernels(nb::module_& module) {
+  nb::class_<KernelInfo>(module, "KernelInfo",
+                         "A kernel. A problem is served by the first that takes it and needs no "
+                         "more than the device has.")
+      .def_ro("name", &KernelInfo::name, "As in Plan.kernel_name.")
+      .def_ro("device", &KernelInfo::device)
+      .def_ro("cpu_isa", &KernelInfo::cpu_isa, "What it needs of a CPU.")
+      .def_ro("sm_arch", &KernelInfo::sm_arch, "CUDA: the architecture that it is made for.")
+      .def_ro("runs_on_newer", &KernelInfo::runs_on_newer, "CUDA: and on every newer one.")
+      .def_ro("is_supported", &KernelInfo::is_supported, "This machine and build can run it.")
+      .def_prop_ro(
+          "formats",
+          [](const KernelInfo& info) {
+            std::vector<std::pair<DType, KvFormat>> formats;
+            for (const KernelFormats& pair : info.formats) {
+              formats.emplace_back(pair.q_dtype, pair.kv_format);
+            }
+            return formats;
+          },
+          "The pairs of query type and cache format that it serves.");
+  module.def("list_kernels", &list_kernels,
+             "All kernels in order of preference, those that this machine cannot run included.");
+}
+
 void bind_executor(nb::module_& module) {
   nb::class_<Executor>(module, "Executor",
                        "Where calls run: a pool of CPU threads, or a stream of a CUDA device. "
@@ -139,7 +166,14 @@ void bind_executor(nb::module_& module) {
           "A device and a cudaStream_t of it, as an int; 0 is its default stream. No device is "
           "touched before a call: whether it is there shows then.")
       .def_prop_ro("kind", &Executor::kind)
-      .def_prop_ro("num_threads", &Executor::num_threads, "CPU threads; 0 of a CUDA executor.");
+      .def_prop_ro("num_threads", &Executor::num_threads, "CPU threads; 0 of a CUDA executor.")
+      .def_prop_ro("cuda_ordinal", &Executor::cuda_ordinal, "-1 of a CPU executor.")
+      .def_prop_ro(
+          "cuda_stream",
+          [](const Executor& executor) {
+            return reinterpret_cast<std::uintptr_t>(executor.cuda_stream());
+          },
+          "The cudaStream_t as an int; 0 is the default stream, and what a CPU executor has.");
 }
 
 }  // namespace
@@ -148,6 +182,7 @@ void bind_types(nb::module_& module) {
   bind_enums(module);
   bind_problem(module);
   bind_device(module);
+  bind_kernels(module);
   bind_executor(module);
 }
 
