@@ -43,6 +43,7 @@ from ._core import (
     probe_cuda,
     replan,
 )
+from .installation import install
 
 __all__ = [
     "AttentionProblem",
@@ -71,6 +72,7 @@ __all__ = [
     "__version__",
     "decode",
     "explain",
+    "install",
     "is_built_with_cuda",
     "kv_cache",
     "list_kernels",

@@ -1,0 +1,204 @@
+"""What the functions for torch share: problems described by tensors, their plans, errors in words
+of the arguments."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import (
+    AttentionProblem,
+    DeviceSpec,
+    DType,
+    InvalidArgumentError,
+    KvFormat,
+    Mask,
+    Plan,
+    ScheduleMode,
+    UnsupportedError,
+    plan,
+    plan_for_device_lengths,
+    prepare,
+    probe_cpu,
+    probe_cuda,
+)
+
+_DTYPES = {
+    torch.float32: (DType.FLOAT32, KvFormat.FLOAT32),
+    torch.bfloat16: (DType.BFLOAT16, KvFormat.BFLOAT16),
+    torch.float16: (DType.FLOAT16, KvFormat.FLOAT16),
+}
+_MODES = {
+    "throughput": ScheduleMode.THROUGHPUT,
+    "latency": ScheduleMode.LATENCY,
+    "batch_invariant": ScheduleMode.BATCH_INVARIANT,
+}
+# Where the library names a field of its problem, the caller's argument that it came from.
+_ARGUMENTS = {
+    "kv_lengths": "cache_seqlens",
+    "problem.batch": "q.shape[0]",
+    "problem.s_q": "q.shape[1]",
+    "problem.h_q": "q.shape[2]",
+    "problem.d_qk": "q.shape[3]",
+    "problem.d_v": "head_dim_v",
+    "problem.h_kv": "kv_cache.shape[2]",
+    "problem.page_size": "kv_cache.shape[1]",
+    "problem.q_dtype": "q.dtype",
+    "problem.kv_format": "kv_cache.dtype",
+    "problem.softmax_scale": "softmax_scale",
+}
+_ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in _ARGUMENTS))
+
+
+class DecodeProblem(NamedTuple):
+    """What a dense decode asks for. Plans are kept by it, so all of it can be hashed."""
+
+    batch: int
+    s_q: int
+    h_q: int
+    h_kv: int
+    d_qk: int
+    head_dim_v: int
+    page_size: int
+    dtype: torch.dtype
+    kv_dtype: torch.dtype
+    causal: bool
+    softmax_scale: float
+    has_attn_sink: bool
+    mode: str
+
+    def attention_problem(self) -> AttentionProblem:
+        if self.mode not in _MODES:
+            raise InvalidArgumentError(f"mode: is {self.mode!r}, must be one of {list(_MODES)}")
+        dtype, kv_format = attention_types(self.dtype, self.kv_dtype)
+        return AttentionProblem(
+            batch=self.batch,
+            s_q=self.s_q,
+            h_q=self.h_q,
+            h_kv=self.h_kv,
+            d_qk=self.d_qk,
+            d_v=self.head_dim_v,
+            page_size=self.page_size,
+            q_dtype=dtype,
+            out_dtype=dtype,
+            kv_format=kv_format,
+            mask=Mask.CAUSAL if self.causal else Mask.NONE,
+            softmax_scale=self.softmax_scale,
+            has_attn_sink=self.has_attn_sink,
+        )
+
+
+def restated(error: Exception, names: dict[str, str] | None = None) -> Exception:
+    """`error` in words of the caller's arguments instead of the problem's fields; `names` renames
+    arguments further."""
+    text = _ARGUMENT.sub(lambda match: _ARGUMENTS[match[0]], str(error))
+    for name, other in (names or {}).items():
+        text = re.sub(rf"\b{re.escape(name)}(?!\w)", other, text)
+    return type(error)(text)
+
+
+def check_tensor(name: str, array: Any, rank: int, shape: str) -> None:
+    """Raises TypeError and InvalidArgumentError unless `array` is a tensor of that rank."""
+    if array is None:
+        raise InvalidArgumentError(f"{name}: is not given, must be a torch.Tensor {shape}")
+    if not isinstance(array, Tensor):
+        raise TypeError(f"{name}: is {type(array).__name__}, must be a torch.Tensor {shape}")
+    if array.dim() != rank:
+        raise InvalidArgumentError(f"{name}.rank: is {array.dim()}, must be {rank}: {shape}")
+
+
+def check_rules(head_dim_v: Any, softmax_scale: Any) -> None:
+    """Raises TypeError for what is no number."""
+    if not isinstance(head_dim_v, (int, torch.SymInt)):
+        raise TypeError(f"head_dim_v: is {type(head_dim_v).__name__}, must be an int")
+    if softmax_scale is not None and not hasattr(softmax_scale, "__float__"):
+        raise TypeError(f"softmax_scale: is {type(softmax_scale).__name__}, must be a float")
+
+
+def attention_types(
+    dtype: torch.dtype, kv_dtype: torch.dtype, kv_name: str = "kv_cache"
+) -> tuple[DType, KvFormat]:
+    """Of q, and of the cache. Raises UnsupportedError."""
+    for name, given in (("q", dtype), (kv_name, kv_dtype)):
+        if given not in _DTYPES:
+            raise UnsupportedError(
+                f"{name}.dtype: is {given}, must be float32, bfloat16 or float16: seesaw_mla has "
+                "no kernel for others yet"
+            )
+    return _DTYPES[dtype][0], _DTYPES[kv_dtype][1]
+
+
+def decode_problem(
+    q: Tensor,
+    kv_cache: Tensor,
+    head_dim_v: int,
+    softmax_scale: float | None,
+    causal: bool,
+    has_attn_sink: bool,
+    mode: str,
+) -> DecodeProblem:
+    """The problem of a call, from its arguments. q and kv_cache have rank 4. Raises TypeError."""
+    check_rules(head_dim_v, softmax_scale)
+    batch, s_q, h_q, d_qk = q.shape
+    _, page_size, h_kv, _ = kv_cache.shape
+    return DecodeProblem(
+        batch=batch,
+        s_q=s_q,
+        h_q=h_q,
+        h_kv=h_kv,
+        d_qk=d_qk,
+        head_dim_v=head_dim_v,
+        page_size=page_size,
+        dtype=q.dtype,
+        kv_dtype=kv_cache.dtype,
+        causal=bool(causal),
+        softmax_scale=d_qk**-0.5 if softmax_scale is None else float(softmax_scale),
+        has_attn_sink=has_attn_sink,
+        mode=mode,
+    )
+
+
+@functools.cache
+def cpu_device() -> DeviceSpec:
+    return probe_cpu()
+
+
+@functools.cache
+def _cuda_device(ordinal: int) -> DeviceSpec:
+    for device in probe_cuda():
+        if device.cuda_ordinal == ordinal:
+            return device
+    raise UnsupportedError(
+        f"q.device: is cuda:{ordinal}, which this build of seesaw_mla does not see (is it built "
+        "with CUDA? seesaw_mla.is_built_with_cuda())"
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def device_plan(problem: DecodeProblem, ordinal: int) -> Plan:
+    """The plan of `problem` for whatever lengths lie on a CUDA device: shapes alone, so that it
+    serves any number of workspaces."""
+    return plan_for_device_lengths(
+        problem.attention_problem(), _cuda_device(ordinal), mode=_MODES[problem.mode]
+    )
+
+
+def host_plan(problem: DecodeProblem, cache_seqlens: Tensor) -> Plan:
+    """The plan of `problem` for lengths on the CPU."""
+    return plan(
+        problem.attention_problem(), cpu_device(), cache_seqlens, mode=_MODES[problem.mode]
+    )
+
+
+def prepared_workspace(problem: DecodeProblem, cache_seqlens: Tensor) -> Tensor:
+    """A workspace with `problem` planned for the lengths on the device: one launch on torch's
+    current stream, no wait."""
+    device = cache_seqlens.device
+    shape_plan = device_plan(problem, device.index)
+    workspace = torch.empty(shape_plan.workspace_bytes, dtype=torch.uint8, device=device)
+    prepare(shape_plan, cache_seqlens, workspace=workspace)
+    return workspace

@@ -1,0 +1,311 @@
+"""Decode for torch tensors: functions for eager code, and the operators that torch.compile sees.
+
+    import seesaw_mla.torch as st
+
+    workspace = st.plan_decode(cache_seqlens, h_q=16)  # once for all layers of a step
+    out, lse = st.decode(q, kv_cache, block_table, cache_seqlens, workspace)
+
+On CUDA the lengths are read where they lie: both calls only enqueue on torch's current stream, wait
+for nothing, take their memory from torch, and may be captured into a graph and replayed with other
+lengths. On the CPU lengths are read in `decode`, and the workspace is empty.
+
+Under torch.compile (fullgraph=True as well) the same functions go through the operators
+seesaw_mla::plan_decode, ::decode and ::decode_out. No gradient is computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from . import InvalidArgumentError, Plan, SeesawError
+from . import decode as decode_arrays
+from ._torch_plans import (
+    DecodeProblem,
+    check_tensor,
+    decode_problem,
+    device_plan,
+    host_plan,
+    prepared_workspace,
+    restated,
+)
+
+__all__ = ["decode", "plan_decode"]
+
+
+def is_traced(q: Any) -> bool:
+    """Whether torch looks on, as compilers, fake tensors and dispatch modes do, so that the
+    operators must be called and not what is under them."""
+    return (
+        torch.compiler.is_compiling()
+        or type(q) not in (Tensor, Parameter)
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def plan_decode(
+    cache_seqlens: Tensor,
+    *,
+    s_q: int = 1,
+    h_q: int,
+    h_kv: int = 1,
+    d_qk: int = 576,
+    head_dim_v: int = 512,
+    page_size: int = 64,
+    dtype: torch.dtype = torch.bfloat16,
+    kv_dtype: torch.dtype | None = None,
+    causal: bool = False,
+    softmax_scale: float | None = None,
+    has_attn_sink: bool = False,
+    mode: str = "throughput",
+) -> Tensor:
+    """Divides the work of `decode` calls that share these shapes, rules and lengths.
+
+    cache_seqlens  int32 [b]: cached tokens of each request; negative ones count as 0 on CUDA
+    kv_dtype       of the cache; None: `dtype`, q's
+    softmax_scale  None: d_qk ** -0.5
+    mode           "throughput", "latency" or "batch_invariant" (docs/scheduling.md)
+
+    Returns the workspace, uint8, of a size that does not depend on the lengths. On CUDA this is one
+    launch on the current stream. Calls that share a workspace run in turn, on one stream or
+    ordered otherwise. On the CPU nothing happens, and the workspace is empty.
+
+    Raises InvalidArgumentError, UnsupportedError.
+    """
+    check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
+    problem = DecodeProblem(
+        batch=cache_seqlens.shape[0],
+        s_q=s_q,
+        h_q=h_q,
+        h_kv=h_kv,
+        d_qk=d_qk,
+        head_dim_v=head_dim_v,
+        page_size=page_size,
+        dtype=dtype,
+        kv_dtype=dtype if kv_dtype is None else kv_dtype,
+        causal=bool(causal),
+        softmax_scale=d_qk**-0.5 if softmax_scale is None else softmax_scale,
+        has_attn_sink=has_attn_sink,
+        mode=mode,
+    )
+    if is_traced(cache_seqlens):
+        workspace: Tensor = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
+        return workspace
+    try:
+        return _plan_decode(cache_seqlens, problem)
+    except (SeesawError, TypeError) as error:
+        raise restated(error) from None
+
+
+def _plan_decode(cache_seqlens: Tensor, problem: DecodeProblem) -> Tensor:
+    if cache_seqlens.is_cuda:
+        workspace = prepared_workspace(problem, cache_seqlens)
+        # What it was made for: decode refuses it for anything else.
+        workspace._seesaw_problem = problem  # type: ignore[attr-defined]
+        return workspace
+    problem.attention_problem()  # raises what is wrong with it
+    return torch.empty(0, dtype=torch.uint8)
+
+
+def decode(
+    q: Tensor,
+    kv_cache: Tensor,
+    block_table: Tensor,
+    cache_seqlens: Tensor,
+    workspace: Tensor | None = None,
+    *,
+    head_dim_v: int = 512,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    attn_sink: Tensor | None = None,
+    mode: str = "throughput",
+    out: Tensor | None = None,
+    lse: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """softmax(scale * Q K^T) V over a paged cache; returns (out, lse).
+
+    q              [b, s_q, h_q, d_qk], unit last stride
+    kv_cache       [num_pages, page_size, h_kv, d_qk], unit last stride; V is the first head_dim_v
+    block_table    int32 [b, max_pages]; what lies beyond a request's length is never read
+    cache_seqlens  int32 [b]
+    workspace      from plan_decode for these shapes, rules and lengths; None: planned in this call
+    softmax_scale  None: d_qk ** -0.5
+    causal         query i of s_q sees keys up to s_k - s_q + i
+    attn_sink      float32 [h_q], natural log
+    out            [b, s_q, h_q, head_dim_v] of q's type; given both or none of out and lse under
+                   torch.compile
+    lse            float32 [b, h_q, s_q], natural log
+
+    A query that sees no key gets out = 0 and lse = +infinity. On CUDA the call enqueues on the
+    current stream and may be captured. Raises InvalidArgumentError, UnsupportedError, and on the
+    CPU CorruptDataError for a page or length that is out of range.
+    """
+    check_tensor("q", q, 4, "[b, s_q, h_q, d_qk]")
+    check_tensor("kv_cache", kv_cache, 4, "[num_pages, page_size, h_kv, d_qk]")
+    check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
+    problem = decode_problem(
+        q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, mode
+    )
+    arrays = (q, kv_cache, block_table, cache_seqlens)
+    if not is_traced(q):
+        return _run(arrays, workspace, problem, attn_sink, out, lse)
+    if workspace is None:
+        workspace = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
+    return call_operator(arrays, workspace, problem, attn_sink, out, lse)
+
+
+Arrays = tuple[Tensor, Tensor, Tensor, Tensor]  # q, kv_cache, block_table, cache_seqlens
+
+
+def _run(
+    arrays: Arrays,
+    workspace: Tensor | None,
+    problem: DecodeProblem,
+    attn_sink: Tensor | None,
+    out: Tensor | None,
+    lse: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    q, kv_cache, block_table, cache_seqlens = arrays
+    try:
+        work, workspace = _planned(q, cache_seqlens, workspace, problem)
+        results: tuple[Tensor, Tensor] = decode_arrays(
+            work,
+            q,
+            kv_cache,
+            block_table,
+            attn_sink=attn_sink,
+            out=out,
+            lse=lse,
+            workspace=workspace,
+        )
+        return results
+    except (SeesawError, TypeError) as error:
+        raise restated(error) from None
+
+
+def _planned(
+    q: Tensor, cache_seqlens: Tensor, workspace: Tensor | None, problem: DecodeProblem
+) -> tuple[Plan, Tensor | None]:
+    """The plan of a call and its workspace, planned here where it was not before."""
+    if not q.is_cuda:
+        return host_plan(problem, cache_seqlens), None
+    if workspace is None:
+        workspace = prepared_workspace(problem, cache_seqlens)
+    elif (planned := getattr(workspace, "_seesaw_problem", problem)) != problem:
+        raise InvalidArgumentError(
+            f"workspace: was planned for {planned}, must be planned for {problem}"
+        )
+    return device_plan(problem, q.device.index), workspace
+
+
+# The operators. All that a plan depends on besides the lengths goes into them as plain numbers.
+_PROBLEM = (
+    "SymInt s_q, SymInt h_q, SymInt h_kv, SymInt d_qk, SymInt head_dim_v, SymInt page_size, "
+    "ScalarType dtype, ScalarType kv_dtype, bool causal, float softmax_scale, bool has_attn_sink, "
+    "str schedule_mode"
+)
+_CALL = (
+    "Tensor q, Tensor kv_cache, Tensor block_table, Tensor cache_seqlens, Tensor(a!) workspace, "
+    "SymInt head_dim_v, float softmax_scale, bool causal, Tensor? attn_sink, str schedule_mode"
+)
+_LIBRARY: Any = torch.library.Library("seesaw_mla", "DEF")  # type: ignore[no-untyped-call]
+_LIBRARY.define(f"plan_decode(Tensor cache_seqlens, {_PROBLEM}) -> Tensor")
+_LIBRARY.define(f"decode({_CALL}) -> (Tensor, Tensor)")
+_LIBRARY.define(f"decode_out({_CALL}, Tensor(b!) out, Tensor(c!) lse) -> ()")
+
+
+def call_operator(
+    arrays: Arrays,
+    workspace: Tensor,
+    problem: DecodeProblem,
+    attn_sink: Tensor | None,
+    out: Tensor | None,
+    lse: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """seesaw_mla::decode, or ::decode_out where an output is given."""
+    q = arrays[0]
+    rules = (problem.head_dim_v, problem.softmax_scale, problem.causal, attn_sink, problem.mode)
+    if out is None and lse is None:
+        results: tuple[Tensor, Tensor] = torch.ops.seesaw_mla.decode(*arrays, workspace, *rules)
+        return results
+    batch, s_q, h_q, _ = q.shape
+    if out is None:
+        out = q.new_empty((batch, s_q, h_q, problem.head_dim_v))
+    if lse is None:
+        lse = q.new_empty((batch, h_q, s_q), dtype=torch.float32)
+    torch.ops.seesaw_mla.decode_out(*arrays, workspace, *rules, out, lse)
+    return out, lse
+
+
+def _plan_decode_operator(cache_seqlens: Tensor, *fields: Any) -> Tensor:
+    try:
+        return _plan_decode(cache_seqlens, DecodeProblem(cache_seqlens.shape[0], *fields))
+    except (SeesawError, TypeError) as error:
+        raise restated(error) from None
+
+
+def _plan_decode_fake(cache_seqlens: Tensor, *fields: Any) -> Tensor:
+    if cache_seqlens.device.type != "cuda":
+        return cache_seqlens.new_empty((0,), dtype=torch.uint8)
+    problem = DecodeProblem(cache_seqlens.shape[0], *fields)
+    if any(isinstance(field, torch.SymInt) for field in problem):
+        num_bytes: Any = torch.library.get_ctx().new_dynamic_size()
+    else:
+        num_bytes = device_plan(problem, cache_seqlens.device.index).workspace_bytes
+    return cache_seqlens.new_empty((num_bytes,), dtype=torch.uint8)
+
+
+def _decode_operator(
+    q: Tensor,
+    kv_cache: Tensor,
+    block_table: Tensor,
+    cache_seqlens: Tensor,
+    workspace: Tensor,
+    head_dim_v: int,
+    softmax_scale: float,
+    causal: bool,
+    attn_sink: Tensor | None,
+    schedule_mode: str,
+    out: Tensor | None = None,
+    lse: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    problem = decode_problem(
+        q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, schedule_mode
+    )
+    arrays = (q, kv_cache, block_table, cache_seqlens)
+    return _run(arrays, workspace, problem, attn_sink, out, lse)
+
+
+def _decode_out_operator(*arguments: Any) -> None:
+    _decode_operator(*arguments)
+
+
+def _decode_fake(
+    q: Tensor,
+    kv_cache: Tensor,
+    block_table: Tensor,
+    cache_seqlens: Tensor,
+    workspace: Tensor,
+    head_dim_v: int,
+    *rules: Any,
+) -> tuple[Tensor, Tensor]:
+    batch, s_q, h_q, _ = q.shape
+    out = q.new_empty((batch, s_q, h_q, head_dim_v))
+    return out, q.new_empty((batch, h_q, s_q), dtype=torch.float32)
+
+
+def _decode_out_fake(*arguments: Any) -> None:
+    return None
+
+
+for _name, _kernel, _fake in (
+    ("plan_decode", _plan_decode_operator, _plan_decode_fake),
+    ("decode", _decode_operator, _decode_fake),
+    ("decode_out", _decode_out_operator, _decode_out_fake),
+):
+    for _key in ("CPU", "CUDA"):
+        _LIBRARY.impl(_name, _kernel, _key)
+    torch.library.register_fake(f"seesaw_mla::{_name}", _fake, lib=_LIBRARY)

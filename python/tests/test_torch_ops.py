@@ -1,0 +1,213 @@
+"""seesaw_mla.torch: eager calls, the operators, torch.compile."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="tests of what is for torch")
+
+from paged_case import PagedCase  # noqa: E402
+
+import seesaw_mla.torch as st  # noqa: E402
+from seesaw_mla._torch_plans import decode_problem  # noqa: E402
+from seesaw_mla.flash_mla import (  # noqa: E402
+    flash_mla_with_kvcache,
+    get_mla_metadata,
+)
+
+LENGTHS = (130, 0, 7, 64)
+
+
+def plan_for(case, **rules):
+    return st.plan_decode(
+        case.cache_seqlens,
+        s_q=case.s_q,
+        h_q=case.h_q,
+        h_kv=case.h_kv,
+        d_qk=case.d_qk,
+        head_dim_v=case.d_v,
+        page_size=case.page_size,
+        dtype=case.dtype,
+        **rules,
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_matches_float64(rng, dtype, is_planned):
+    case = PagedCase(rng, LENGTHS, dtype=dtype, s_q=3, h_kv=2)
+    workspace = plan_for(case, causal=True) if is_planned else None
+    out, lse = st.decode(*case.arrays(), workspace, head_dim_v=case.d_v, causal=True)
+    case.check(out, lse, causal=True)
+
+
+@pytest.mark.parametrize("mode", ["throughput", "latency", "batch_invariant"])
+def test_modes_sinks_scales_and_outputs(rng, mode):
+    case = PagedCase(rng, LENGTHS)
+    sink, out = torch.randn(case.h_q), case.garbage_out()
+    lse = torch.full((case.s_q, case.h_q, 4), torch.nan).permute(2, 1, 0)
+    given = st.decode(
+        *case.arrays(), head_dim_v=case.d_v, softmax_scale=0.3, attn_sink=sink, mode=mode,
+        out=out, lse=lse,
+    )  # fmt: skip
+    assert given[0] is out and given[1] is lse
+    case.check(out, lse, scale=0.3, sink=sink)
+
+
+@pytest.mark.parametrize(
+    "arguments, exception, text",
+    [
+        ({"q": None}, ValueError, "q: is not given"),
+        ({"kv_cache": torch.zeros(9, 16, 1, 64)}, ValueError, "kv_cache.shape[3]: is 64"),
+        ({"block_table": torch.zeros(4, 9)}, ValueError, "block_table.dtype: is float32"),
+        ({"cache_seqlens": torch.ones(4).long()}, ValueError, "cache_seqlens.dtype: is int64"),
+        ({"cache_seqlens": [1, 2, 3, 4]}, TypeError, "cache_seqlens: is list"),
+        ({"head_dim_v": 97}, ValueError, "head_dim_v: is 97, must be <= d_qk = 96"),
+        ({"head_dim_v": 64.0}, TypeError, "head_dim_v: is float, must be an int"),
+        ({"softmax_scale": torch.inf}, ValueError, "softmax_scale: is inf, must be finite"),
+        ({"mode": "best"}, ValueError, "mode: is 'best', must be one of"),
+    ],
+)
+def test_bad_arguments(rng, arguments, exception, text):
+    case = PagedCase(rng, LENGTHS, dtype=torch.float32)
+    names = ("q", "kv_cache", "block_table", "cache_seqlens")
+    good = dict(zip(names, case.arrays(), strict=True)) | {"head_dim_v": case.d_v}
+    with pytest.raises(exception) as error:
+        st.decode(**{**good, **arguments})
+    assert str(error.value).startswith(text)
+
+
+def test_bad_plans():
+    lengths = torch.ones(4, dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"^cache_seqlens.rank: is 2, must be 1"):
+        st.plan_decode(lengths[None], h_q=8)
+    with pytest.raises(NotImplementedError, match=r"^q.dtype: is torch.int32"):
+        st.plan_decode(lengths, h_q=8, dtype=torch.int32)
+
+
+def operator_arguments(case, causal=True):
+    workspace = plan_for(case, causal=causal)
+    return (*case.arrays(), workspace, case.d_v, 0.1, causal, None, "throughput")
+
+
+def test_operators_pass_opcheck(rng):
+    case = PagedCase(rng, LENGTHS, s_q=2)
+    ops = torch.ops.seesaw_mla
+    torch.library.opcheck(ops.decode.default, operator_arguments(case))
+    out, lse = torch.zeros_like(case.garbage_out()), torch.zeros(4, case.h_q, case.s_q)
+    torch.library.opcheck(ops.decode_out.default, (*operator_arguments(case), out, lse))
+    problem = decode_problem(case.q, case.k_cache, case.d_v, None, True, False, "throughput")
+    torch.library.opcheck(ops.plan_decode.default, (case.cache_seqlens, *problem[1:]))
+
+
+def test_operator_errors_name_arguments(rng):
+    case = PagedCase(rng, LENGTHS)
+    arguments = list(operator_arguments(case))
+    arguments[5] = 97
+    with pytest.raises(ValueError, match="^head_dim_v: is 97"):
+        torch.ops.seesaw_mla.decode(*arguments)
+
+
+class Planned(torch.nn.Module):
+    """Two layers with one plan."""
+
+    def forward(self, q, kv_cache, block_table, cache_seqlens):
+        workspace = st.plan_decode(
+            cache_seqlens, h_q=q.shape[2], d_qk=q.shape[3], head_dim_v=64, page_size=16
+        )
+        first = st.decode(q, kv_cache, block_table, cache_seqlens, workspace, head_dim_v=64)
+        twice = st.decode(q * 2, kv_cache, block_table, cache_seqlens, workspace, head_dim_v=64)
+        return *first, *twice
+
+
+class Unplanned(torch.nn.Module):
+    """With memory of the caller's for the result."""
+
+    def forward(self, q, kv_cache, block_table, cache_seqlens):
+        results = []
+        for factor in (1, 2):
+            out = torch.full((*q.shape[:3], 64), torch.nan, dtype=q.dtype)
+            results += st.decode(
+                q * factor, kv_cache, block_table, cache_seqlens, head_dim_v=64, out=out
+            )
+        return tuple(results)
+
+
+class DropIn(torch.nn.Module):
+    """Two layers with one FlashMLASchedMeta."""
+
+    def forward(self, q, kv_cache, block_table, cache_seqlens):
+        metadata, _ = get_mla_metadata()
+        first = flash_mla_with_kvcache(q, kv_cache, block_table, cache_seqlens, 64, metadata)
+        twice = flash_mla_with_kvcache(q * 2, kv_cache, block_table, cache_seqlens, 64, metadata)
+        return *first, *twice
+
+
+class RawDropIn(torch.nn.Module):
+    """Metadata as SGLang gives them."""
+
+    def forward(self, q, kv_cache, block_table, cache_seqlens):
+        raw = torch.zeros(4, 8, dtype=torch.int32), torch.zeros(5, dtype=torch.int32)
+        arrays = (kv_cache, block_table, cache_seqlens)
+        first = flash_mla_with_kvcache(q, *arrays, 64, *raw)
+        return *first, *flash_mla_with_kvcache(q * 2, *arrays, 64, *raw)
+
+
+def check_layers(case, results):
+    case.check(*results[:2])
+    case.check(*results[2:], q=case.q * 2)
+
+
+@pytest.mark.parametrize("module", [Planned, Unplanned, DropIn, RawDropIn])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+def test_compiles_as_a_whole(rng, module, backend):
+    if backend == "inductor" and shutil.which("g++") is None:
+        pytest.skip("inductor compiles C++ for the CPU: no g++ here")
+    torch._dynamo.reset()
+    case = PagedCase(rng, LENGTHS, capacity=300)
+    compiled = torch.compile(module(), fullgraph=True, backend=backend)
+    check_layers(case, compiled(*case.arrays()))
+    case.fill((300, 1, 0, 17))  # other lengths of the same shapes: nothing of them is compiled in
+    check_layers(case, compiled(*case.arrays()))
+
+
+@pytest.mark.parametrize("module", [Planned, DropIn])
+def test_compiles_for_any_batch(rng, module):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled = torch.compile(module(), fullgraph=True, backend="aot_eager", dynamic=True)
+    for lengths in ((5, 40), LENGTHS, (1, 2, 3, 4, 5, 64, 7)):
+        case = PagedCase(rng, lengths)
+        check_layers(case, compiled(*case.arrays()))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+
+
+def test_metadata_go_through_compiled_and_eager_calls(rng):
+    torch._dynamo.reset()
+    case = PagedCase(rng, LENGTHS)
+    compiled = torch.compile(flash_mla_with_kvcache, fullgraph=True, backend="eager")
+    metadata, _ = get_mla_metadata()
+    for function in (compiled, flash_mla_with_kvcache, compiled, flash_mla_with_kvcache):
+        case.check(*function(*case.arrays(), case.d_v, metadata))
+        assert metadata.have_initialized and metadata.config.b == 4
+        assert metadata.num_splits.shape == (5,)
+
+
+def test_fake_tensors(rng):
+    from torch._subclasses import FakeTensorMode
+
+    case = PagedCase(rng, LENGTHS, s_q=2)
+    with FakeTensorMode() as mode:
+        arrays = [mode.from_tensor(array) for array in case.arrays()]
+        out, lse = st.decode(*arrays, head_dim_v=case.d_v)
+        assert out.shape == (4, 2, case.h_q, case.d_v) and out.dtype == case.dtype
+        assert lse.shape == (4, case.h_q, 2) and lse.dtype == torch.float32
+
+
+def test_imports_torch_only_when_asked():
+    program = "import sys, seesaw_mla; print('torch' in sys.modules)"
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
