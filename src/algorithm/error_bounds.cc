@@ -52,6 +52,12 @@ struct RowBound {
   double sink_factor = 0;  // relative, of f
   double division = 0;     // relative, of the last operations
   double flushed = 0;      // absolute, of each output element
+
+  // What all elements of the row share of the formula for one.
+  double grown = 1;           // of weights, and of the inverse of their sum
+  double random_weights = 0;  // against deviation_norm
+  double shared_weights = 0;  // against deviation
+  double factor = 0;          // relative: of f, and of the last operations
 };
 
 /// Error of a scaled score; `scaling` of it is no rounding inside the dot product.
@@ -115,6 +121,16 @@ void bound_sink_factor(const RowSensitivity& row, double lse, const KernelArithm
   bound.sink_factor = std::expm1(std::min(1.0, row.sink_share * std::exp(exponent)) * exponent);
 }
 
+void bound_elements(ErrorModel model, RowBound& bound) {
+  const double random_log = kDeviations * std::hypot(bound.random_dot, bound.random_p);
+  const double shared_log =
+      bound.shared_log + (model == ErrorModel::kWorstCase ? bound.rounded_p : 0.0);
+  bound.grown = std::exp(bound.any_log);
+  bound.random_weights = random_log * bound.grown * bound.grown;
+  bound.shared_weights = std::expm1(shared_log) * bound.grown;
+  bound.factor = bound.sink_factor + bound.division * (1 + bound.sink_factor);
+}
+
 RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk,
                    const KernelArithmetic& arithmetic, ErrorModel model) {
   const RowSensitivity& row = reference.rows[r];
@@ -147,19 +163,17 @@ RowBound bound_row(const ReferenceOutputs& reference, std::size_t r, double d_qk
   bound_lse(row, reference.lse[r], reference.max_logits[r], arithmetic, bound);
   bound_sink_factor(row, reference.lse[r], arithmetic, bound);
   bound.flushed = 4 * (num_keys + num_rescales) * kSmallestNormal * (1 + row.max_abs_input);
+  bound_elements(model, bound);
   return bound;
 }
 
 /// Of element i (of all rows' outputs), before it is rounded to the output's type.
 double bound_element(const ReferenceOutputs& reference, std::size_t i, const RowBound& bound,
                      double max_abs_input, const KernelArithmetic& arithmetic, ErrorModel model) {
-  const double grown = std::exp(bound.any_log);  // of weights, and of the inverse of their sum
-  const double random_log = kDeviations * std::hypot(bound.random_dot, bound.random_p);
-  const double shared_log =
-      bound.shared_log + (model == ErrorModel::kWorstCase ? bound.rounded_p : 0.0);
+  const double grown = bound.grown;
   const double out = std::abs(reference.out[i]);
-  double weights = std::expm1(shared_log) * grown * reference.deviation[i] +
-                   random_log * grown * grown * reference.deviation_norm[i] +
+  double weights = bound.shared_weights * reference.deviation[i] +
+                   bound.random_weights * reference.deviation_norm[i] +
                    bound.flushed_p * grown * (max_abs_input + out);
   // o of rounded weights over l of unrounded ones: off by the mean of their roundings.
   if (!arithmetic.sums_rounded_weights) weights += arithmetic.weight_roundoff * (out + weights);
@@ -172,8 +186,7 @@ double bound_element(const ReferenceOutputs& reference, std::size_t i, const Row
       (bound.o_accumulation * grown * grown * partial_sums + bound.accumulation * (out + weights)) /
       (1 - bound.accumulation);
   const double unscaled = weights + sums;
-  const double factor = bound.sink_factor + bound.division * (1 + bound.sink_factor);
-  return unscaled + factor * (out + unscaled) + bound.flushed;
+  return unscaled + bound.factor * (out + unscaled) + bound.flushed;
 }
 
 }  // namespace

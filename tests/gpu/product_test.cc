@@ -33,7 +33,7 @@ DeviceTrial make_trial(Rng& rng, std::int64_t batch, std::int64_t s_q, std::int3
   // Many KV heads of many long requests would only take time to make up.
   std::vector<std::int64_t> kv_heads = {1};
   for (std::int64_t h_kv : {2, 8}) {
-    if (h_q % h_kv == 0 && h_kv * batch * (s_k == kMixed ? 1000 : s_k) <= 65536)
+    if (h_q % h_kv == 0 && h_kv * batch * (s_k == kMixed ? 1000 : s_k) <= 1 << 18)
       kv_heads.push_back(h_kv);
   }
   spec.problem.h_kv = pick(rng, kv_heads);
@@ -49,7 +49,6 @@ DeviceTrial make_trial(Rng& rng, std::int64_t batch, std::int64_t s_q, std::int3
   trial.options.plan.mode = pick(rng, kAllModes);
   trial.options.lengths = pick(rng, kAllLengthSources);
   trial.options.kernel = uniform(rng, 0, 4) == 0 ? KernelChoice::kPortable : KernelChoice::kBest;
-  trial.options.key_budget = 100'000;
   return trial;
 }
 

@@ -8,6 +8,8 @@
 #include <limits>
 #include <numeric>
 
+#include "support/parallel.h"
+
 namespace seesaw::testing {
 namespace {
 
@@ -39,6 +41,9 @@ bool has_shift(ScoreShape shape) {
   return shape != ScoreShape::kNormal && shape != ScoreShape::kEqualKeys &&
          shape != ScoreShape::kEqualValues;
 }
+
+/// Rows of an array that a thread fills in one go.
+constexpr std::int64_t kRowsAtOnce = 64;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -221,22 +226,24 @@ void AttentionCase::fill_queries(Rng& rng) {
   const AttentionProblem& p = problem();
   const double root_d = std::sqrt(static_cast<double>(p.d_qk));
   const double a = p.scale() == 0 ? 1.0 : spec_.stddev / (std::abs(p.scale()) * root_d);
-  std::vector<double> row(static_cast<std::size_t>(p.d_qk));
-  for (std::int64_t token = 0; token < num_tokens_; ++token) {
-    for (std::int64_t head = 0; head < p.h_q; ++head) {
-      for (double& x : row) x = a * normal(rng);
+  const std::uint64_t seed = rng();
+  for_each_part(num_rows(), kRowsAtOnce, [&](std::int64_t first_row, std::int64_t count) {
+    std::vector<double> row(static_cast<std::size_t>(p.d_qk));
+    for (std::int64_t row_idx = first_row; row_idx < first_row + count; ++row_idx) {
+      NormalStream normal(seed, static_cast<std::uint64_t>(row_idx));
+      for (double& x : row) x = a * normal();
       if (has_shift(spec_.shape)) {
         const double along = std::inner_product(row.begin(), row.end(), direction_.begin(), 0.0);
         for (std::size_t d = 0; d < row.size(); ++d)
           row[d] += (a * root_d / 2 - along) * direction_[d];
       }
-      const std::int64_t first = p.phase == Phase::kDecode
-                                     ? q_.offset({token / p.s_q, token % p.s_q, head, 0})
-                                     : q_.offset({token, head, 0});
-      for (std::size_t d = 0; d < row.size(); ++d)
-        q_.write(first + static_cast<std::int64_t>(d), row[d]);
+      const std::int64_t token = row_idx / p.h_q;
+      const std::int64_t head = row_idx % p.h_q;
+      q_.write_row(p.phase == Phase::kDecode ? q_.offset({token / p.s_q, token % p.s_q, head, 0})
+                                             : q_.offset({token, head, 0}),
+                   row);
     }
-  }
+  });
 }
 
 /// By how much key key_idx is moved along direction_.
@@ -266,27 +273,43 @@ double AttentionCase::key_shift(std::int64_t key_idx, std::int64_t num_keys) con
 }
 
 void AttentionCase::fill_keys(Rng& rng) {
-  const AttentionProblem& p = problem();
-  std::vector<double> row(static_cast<std::size_t>(p.d_qk));
-  for (std::size_t r = 0; r < pages_.size(); ++r) {
-    const std::int64_t num_keys = spec_.kv_lengths[r];
-    for (std::int64_t head = 0; head < p.h_kv; ++head) {
-      for (double& x : row) x = normal(rng);
-      for (std::int64_t key = 0; key < num_keys; ++key) {
-        const std::size_t first_random = spec_.shape == ScoreShape::kEqualKeys ? row.size()
-                                         : spec_.shape == ScoreShape::kEqualValues
-                                             ? static_cast<std::size_t>(p.d_v)
-                                             : 0;
-        const double shift = key_shift(key, num_keys);
-        for (std::size_t d = first_random; d < row.size(); ++d)
-          row[d] = normal(rng) + shift * direction_[d];
-        if (!is_referenced_[r][static_cast<std::size_t>(key)]) continue;
-        const std::int64_t page = pages_[r][static_cast<std::size_t>(key / p.page_size)];
-        const std::int64_t first = kv_cache_.offset({page, key % p.page_size, head, 0});
-        for (std::size_t d = 0; d < row.size(); ++d)
-          kv_cache_.write(first + static_cast<std::int64_t>(d), row[d]);
-      }
+  const std::uint64_t seed = rng();
+  std::vector<std::int64_t> ends;  // of each request's keys, of all requests' one after the other
+  std::int64_t num_keys = 0;
+  for (std::int32_t length : spec_.kv_lengths) ends.push_back(num_keys += length);
+  for_each_part(num_keys, kRowsAtOnce, [&](std::int64_t first, std::int64_t count) {
+    auto request =
+        static_cast<std::size_t>(std::upper_bound(ends.begin(), ends.end(), first) - ends.begin());
+    for (std::int64_t i = first; i < first + count; ++i) {
+      while (i >= ends[request]) ++request;
+      fill_key(request, i - ends[request] + spec_.kv_lengths[request], i, seed);
     }
+  });
+}
+
+/// All heads of a request's key; stream_idx is another one for each key.
+void AttentionCase::fill_key(std::size_t request, std::int64_t key, std::int64_t stream_idx,
+                             std::uint64_t seed) {
+  if (!is_referenced_[request][static_cast<std::size_t>(key)]) return;
+  const AttentionProblem& p = problem();
+  const std::int64_t first_random = spec_.shape == ScoreShape::kEqualKeys     ? p.d_qk
+                                    : spec_.shape == ScoreShape::kEqualValues ? p.d_v
+                                                                              : 0;
+  const std::int64_t page = pages_[request][static_cast<std::size_t>(key / p.page_size)];
+  const double shift = key_shift(key, spec_.kv_lengths[request]);
+  std::vector<double> row(static_cast<std::size_t>(p.d_qk));
+  for (std::int64_t head = 0; head < p.h_kv; ++head) {
+    const auto stream_of = [&](std::int64_t number) {
+      return NormalStream(seed, static_cast<std::uint64_t>(number * p.h_kv + head));
+    };
+    NormalStream normal = stream_of(stream_idx);
+    // Streams of what a request's keys share stand before those of the keys.
+    NormalStream shared = stream_of(-1 - static_cast<std::int64_t>(request));
+    for (std::int64_t d = 0; d < p.d_qk; ++d) {
+      const auto at = static_cast<std::size_t>(d);
+      row[at] = d < first_random ? shared() : normal() + shift * direction_[at];
+    }
+    kv_cache_.write_row(kv_cache_.offset({page, key % p.page_size, head, 0}), row);
   }
 }
 

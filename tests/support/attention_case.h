@@ -92,6 +92,7 @@ class AttentionCase {
   void choose_indices(Rng& rng);
   void fill_queries(Rng& rng);
   void fill_keys(Rng& rng);
+  void fill_key(std::size_t request, std::int64_t key, std::int64_t stream_idx, std::uint64_t seed);
   double key_shift(std::int64_t key_idx, std::int64_t num_keys) const;
   std::int64_t first_shifted_dim() const;
 

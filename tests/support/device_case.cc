@@ -9,7 +9,8 @@
 #include <mutex>
 #include <thread>
 
-#include "support/sampled_rows.h"
+#include "support/device_oracle.h"
+#include "support/every_row.h"
 
 namespace seesaw::testing {
 namespace {
@@ -113,6 +114,7 @@ void DeviceCase::set_lengths(std::span<const std::int32_t> kv_lengths) {
 }
 
 void DeviceCase::upload_cache() {
+  reference_.reset();
   kv_cache_.upload(stream_);
   block_table_.upload(stream_);
 }
@@ -157,19 +159,34 @@ Status DeviceCase::compute(const DeviceOptions& options, WorkPlan* plan) {
     return fmt::format("\n  in {}\n  {}, kernel {}\n  SEESAW_TEST_SEED={}", to_string(case_.spec()),
                        to_string(options), to_fill.plan.kernel_name, test_seed());
   };
+  const std::vector<std::int32_t>& lengths = case_.spec().kv_lengths;
+  reference(lengths);  // before any kernel of the library ran: it may only read the inputs
   if (const Status status = compute(options, &to_fill.plan); !status)
     return ::testing::AssertionFailure()
            << to_string(status.code()) << ": " << status.message() << where();
 
-  const std::vector<std::int32_t>& lengths = case_.spec().kv_lengths;
-  Rng rng = make_rng(static_cast<std::uint64_t>(case_.num_rows()));
-  const auto rows = sample_rows(case_, lengths, options.key_budget, rng);
-  auto result = check_rows(case_, lengths, rows, device_arithmetic(case_, to_fill.plan),
-                           &to_fill.out, &to_fill.lse);
+  auto result = check(lengths, device_arithmetic(case_, to_fill.plan), &to_fill);
   if (result && case_.spec().layout != Layout::kCompact && !case_.output_gaps_are_untouched())
     result = ::testing::AssertionFailure() << "memory between rows of an output was written";
   if (result) return result;
   return ::testing::AssertionFailure() << result.message() << where();
+}
+
+::testing::AssertionResult DeviceCase::check(const std::vector<std::int32_t>& kv_lengths,
+                                             const algorithm::KernelArithmetic& arithmetic,
+                                             RunReport* report) {
+  return check_every_row(case_, reference(kv_lengths), arithmetic,
+                         report != nullptr ? &report->out : nullptr,
+                         report != nullptr ? &report->lse : nullptr);
+}
+
+const algorithm::ReferenceOutputs& DeviceCase::reference(
+    const std::vector<std::int32_t>& kv_lengths) {
+  if (!reference_ || reference_lengths_ != kv_lengths) {
+    reference_ = device_reference(case_.problem(), args(), kv_lengths, stream_);
+    reference_lengths_ = kv_lengths;
+  }
+  return *reference_;
 }
 
 std::vector<std::byte> DeviceCase::output_bits() const {

@@ -29,8 +29,7 @@ struct DeviceOptions {
   LengthSource lengths = LengthSource::kHost;
   KernelChoice kernel = KernelChoice::kBest;
   DataCheck check = DataCheck::kTrust;
-  int num_workers = 0;               // to plan for; 0: the device's
-  std::int64_t key_budget = 60'000;  // keys of the rows that are compared with the oracle
+  int num_workers = 0;  // to plan for; 0: the device's
 };
 
 std::string to_string(const DeviceOptions& options);
@@ -73,10 +72,18 @@ class DeviceCase {
   Status compute(const DeviceOptions& options, WorkPlan* plan = nullptr);
   /// The same, and checks the outputs.
   ::testing::AssertionResult run(const DeviceOptions& options, RunReport* report = nullptr);
+  /// Checks every row of the outputs that stand in the case, for requests of `kv_lengths` (the
+  /// case's own, or shorter ones), against the oracle's for the arrays that are on the device.
+  ::testing::AssertionResult check(const std::vector<std::int32_t>& kv_lengths,
+                                   const algorithm::KernelArithmetic& arithmetic,
+                                   RunReport* report = nullptr);
   /// Bits of out and lse as they stand in the case.
   std::vector<std::byte> output_bits() const;
 
  private:
+  /// Computed once for the same lengths.
+  const algorithm::ReferenceOutputs& reference(const std::vector<std::int32_t>& kv_lengths);
+
   AttentionCase& case_;
   cudaStream_t stream_;
   Executor executor_;
@@ -84,6 +91,8 @@ class DeviceCase {
   DeviceArray q_, kv_cache_, block_table_, attn_sink_, out_, lse_;
   DeviceBuffer lengths_;
   DeviceBuffer workspace_;
+  std::optional<algorithm::ReferenceOutputs> reference_;
+  std::vector<std::int32_t> reference_lengths_;
 };
 
 /// Builds each spec's case, runs it with its options and checks it: in as many threads as there

@@ -31,7 +31,8 @@ StridedArray::StridedArray(DType dtype, std::vector<std::int64_t> shape,
   const bool is_empty = std::find(shape_.begin(), shape_.end(), 0) != shape_.end();
   size_ = lead_ + (is_empty ? 0 : reach);
   // Not a vector: its capacity may exceed its size, which would hide reads behind the end.
-  memory_ = std::make_unique<std::byte[]>(static_cast<std::size_t>(size_) * size_bytes(dtype_));
+  memory_ = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(size_) *
+                                                        size_bytes(dtype_));
   poison();
 }
 
@@ -120,6 +121,12 @@ void StridedArray::write(std::int64_t offset, double value) {
   }
 }
 
+void StridedArray::write_row(std::int64_t offset, std::span<const double> values) {
+  if (strides_.back() != 1) throw std::invalid_argument("StridedArray::write_row: has gaps");
+  for (std::size_t i = 0; i < values.size(); ++i)
+    write(offset + static_cast<std::int64_t>(i), values[i]);
+}
+
 std::vector<std::int64_t> StridedArray::all_offsets() const {
   std::vector<std::int64_t> offsets;
   if (memory_ == nullptr) return offsets;
@@ -143,8 +150,14 @@ std::vector<double> StridedArray::values() const {
 
 void StridedArray::poison() {
   const std::uint32_t bits = poison_bits(dtype_);
-  for (std::int64_t i = -lead_; i < size_ - lead_; ++i)
-    std::memcpy(element(i), &bits, size_bytes(dtype_));
+  if (size_bytes(dtype_) == sizeof bits) {
+    std::fill_n(reinterpret_cast<std::uint32_t*>(memory_.get()), size_, bits);
+  } else if (size_bytes(dtype_) == sizeof(std::uint16_t)) {
+    std::fill_n(reinterpret_cast<std::uint16_t*>(memory_.get()), size_,
+                static_cast<std::uint16_t>(bits));
+  } else {
+    throw std::invalid_argument("StridedArray: element type");
+  }
 }
 
 bool StridedArray::gaps_are_untouched() const {

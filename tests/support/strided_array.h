@@ -41,6 +41,8 @@ class StridedArray {
   /// Element at an offset, widened; writing rounds to nearest, ties to even.
   double read(std::int64_t offset) const;
   void write(std::int64_t offset, double value);
+  /// `values` at offset, offset + 1, ...: the last dimension has no gaps.
+  void write_row(std::int64_t offset, std::span<const double> values);
 
   /// All elements in row-major order of the view, widened.
   std::vector<double> values() const;
