@@ -21,7 +21,8 @@ struct CheckedRow {
 
 /// The request's keys, one after the other.
 std::vector<std::uint16_t> download_keys(const Workload& workload, const Pool& pool,
-                                         std::int64_t request_idx, std::int64_t num_keys) {
+                                         const Stream& stream, std::int64_t request_idx,
+                                         std::int64_t num_keys) {
   const Shape& shape = workload.shape();
   const std::vector<std::int32_t>& table = workload.block_table(0);
   std::vector<std::uint16_t> keys(static_cast<std::size_t>(num_keys * shape.d_qk));
@@ -29,20 +30,24 @@ std::vector<std::uint16_t> download_keys(const Workload& workload, const Pool& p
     const std::int64_t count = std::min(shape.page_size, num_keys - first);
     const std::int64_t page = table[static_cast<std::size_t>(request_idx * workload.table_width() +
                                                              first / shape.page_size)];
-    pool.pages.download(keys.data() + first * shape.d_qk,
-                        static_cast<std::size_t>(2 * count * shape.d_qk),
+    const auto slots = std::span(keys).subspan(static_cast<std::size_t>(first * shape.d_qk),
+                                               static_cast<std::size_t>(count * shape.d_qk));
+    pool.pages.download(std::as_writable_bytes(slots), stream.get(),
                         static_cast<std::size_t>(2 * page * shape.page_size * shape.d_qk));
   }
+  stream.synchronize();
   return keys;
 }
 
-std::vector<std::uint16_t> download_row(const DeviceBuffer& buffer, const Shape& shape,
-                                        const CheckedRow& row, std::int64_t width) {
+std::vector<std::uint16_t> download_row(const DeviceBuffer& buffer, const Stream& stream,
+                                        const Shape& shape, const CheckedRow& row,
+                                        std::int64_t width) {
   const std::int64_t row_idx =
       (row.request_idx * shape.s_q + row.query_idx) * shape.h_q + row.head_idx;
   std::vector<std::uint16_t> values(static_cast<std::size_t>(width));
-  buffer.download(values.data(), static_cast<std::size_t>(2 * width),
+  buffer.download(std::as_writable_bytes(std::span(values)), stream.get(),
                   static_cast<std::size_t>(2 * row_idx * width));
+  stream.synchronize();
   return values;
 }
 
@@ -70,9 +75,9 @@ void check_result(Workload& workload, const Pool& pool, const Stream& stream, Ma
       num_keys -= static_cast<std::int32_t>(shape.s_q - 1 - checked.query_idx);
     keys_left -= num_keys;
     if (keys_left < 0 && size > 0) break;
-    const auto keys = download_keys(workload, pool, checked.request_idx, num_keys);
-    const auto query = download_row(pool.queries, shape, checked, shape.d_qk);
-    const auto actual = download_row(pool.outputs, shape, checked, shape.d_v);
+    const auto keys = download_keys(workload, pool, stream, checked.request_idx, num_keys);
+    const auto query = download_row(pool.queries, stream, shape, checked, shape.d_qk);
+    const auto actual = download_row(pool.outputs, stream, shape, checked, shape.d_v);
     algorithm::ReferenceInputs inputs;
     inputs.problem = shape.problem(Mask::kNone);
     inputs.problem.batch = inputs.problem.s_q = inputs.problem.h_q = 1;

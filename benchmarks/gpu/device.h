@@ -1,64 +1,19 @@
-// The CUDA runtime's objects, each owned by one, and errors as exceptions.
+// What benchmarks need of the CUDA runtime: its objects, which they share with the tests, and time.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
-#include <cstdint>
 #include <functional>
-#include <span>
 #include <vector>
+
+#include "support/cuda_objects.h"
 
 namespace seesaw::bench {
 
-/// Throws std::runtime_error that names the call.
-void require_cuda(cudaError_t error, const char* call);
-
-class Stream {
- public:
-  Stream();
-  ~Stream();
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
-  void synchronize() const;
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class DeviceBuffer {
- public:
-  DeviceBuffer() = default;
-  explicit DeviceBuffer(std::size_t num_bytes);
-  ~DeviceBuffer();
-  DeviceBuffer(DeviceBuffer&& other) noexcept;
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
-
-  std::byte* data() const { return data_; }
-  std::size_t size() const { return num_bytes_; }
-  std::span<std::byte> bytes() const { return {data_, num_bytes_}; }
-  /// Both wait.
-  void upload(const void* from, std::size_t num_bytes, std::size_t at = 0) const;
-  void download(void* to, std::size_t num_bytes, std::size_t at = 0) const;
-
- private:
-  std::byte* data_ = nullptr;
-  std::size_t num_bytes_ = 0;
-};
-
-/// A captured sequence of launches.
-class Graph {
- public:
-  Graph(const Stream& stream, const std::function<void()>& enqueue);
-  ~Graph();
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-  void launch(const Stream& stream) const;
-
- private:
-  cudaGraphExec_t executable_ = nullptr;
-};
+using testing::DeviceBuffer;
+using testing::Graph;
+using testing::require_cuda;
+using Stream = testing::DeviceStream;
 
 /// Times calls by events: each alone between two of them, all enqueued behind a pause, so that the
 /// host's launching is not in the figures.

@@ -23,10 +23,10 @@ void measure_call(const Workload& workload, const Stream& stream, const EventTim
                          [&](int i) { call(done + i); }));
 
   const int num_calls = calls_of_graph(workload);
-  const Graph graph(stream, [&] {
+  const Graph graph(stream.get(), [&] {
     for (int i = 0; i < num_calls; ++i) call(i);
   });
-  const auto launch = [&](int) { graph.launch(stream); };
+  const auto launch = [&](int) { graph.launch(stream.get()); };
   const double once = timer.time_calls(stream, 2, launch).back();
   const int num_launches =
       std::clamp(static_cast<int>(pace.burst_seconds / once), 3, EventTimer::kMaxCalls);

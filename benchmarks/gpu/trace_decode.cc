@@ -74,12 +74,12 @@ Clocks trace(const Shape& shape, int ordinal) {
       static_cast<std::size_t>(device.num_workers) * kWarpgroups * kTraceTiles * kTracePoints;
   const DeviceBuffer buffer(count * sizeof(std::uint32_t));
   std::vector<std::uint32_t> clocks(count, 0);
-  buffer.upload(clocks.data(), buffer.size());
+  buffer.upload(std::as_bytes(std::span(clocks)), stream.get());
   trace_clocks = reinterpret_cast<unsigned*>(buffer.data());
   workload.decode(3);
   trace_clocks = nullptr;
+  buffer.download(std::as_writable_bytes(std::span(clocks)), stream.get());
   stream.synchronize();
-  buffer.download(clocks.data(), buffer.size());
   return Clocks(std::move(clocks));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <random>
+#include <span>
 
 #include "gpu/device_kernels.h"
 
@@ -94,11 +95,11 @@ Workload::Workload(const Shape& shape, const Pool& pool, const DeviceSpec& devic
       std::copy_n(next, count, table.begin() + static_cast<std::int64_t>(request) * table_width_);
       next += count;
     }
-    tables_.upload(table.data(), table_size * sizeof(std::int32_t),
+    tables_.upload(std::as_bytes(std::span(table)), stream.get(),
                    static_cast<std::size_t>(set) * table_size * sizeof(std::int32_t));
   }
   device_lengths_ = DeviceBuffer(lengths_.size() * sizeof(std::int32_t));
-  device_lengths_.upload(lengths_.data(), lengths_.size() * sizeof(std::int32_t));
+  device_lengths_.upload(std::as_bytes(std::span(lengths_)), stream.get());
   lse_ = DeviceBuffer(static_cast<std::size_t>(shape_.batch * shape_.s_q * shape_.h_q) *
                       sizeof(float));
   workspace_ = DeviceBuffer(device_plan_.workspace_bytes);

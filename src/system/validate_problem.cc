@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "system/validate.h"
 
@@ -96,6 +97,21 @@ Status check_sparsity(const AttentionProblem& problem) {
   return check_range("top_k", problem.top_k, 1, kMostInt32);
 }
 
+/// Kernels hold scores in log2 units, and so the scale times log2(e), in float32.
+Status check_scale(float scale) {
+  if (!std::isfinite(scale)) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("problem.softmax_scale: is {}, must be finite", scale)};
+  }
+  constexpr double kMost = std::numeric_limits<float>::max() / std::numbers::log2e;
+  if (std::abs(double{scale}) <= kMost) return Status::ok();
+  return {
+      StatusCode::kInvalidArgument,
+      fmt::format("problem.softmax_scale: is {}, must be in [-{:.6g}, {:.6g}]: its product with "
+                  "log2(e) must be a finite float32",
+                  scale, kMost, kMost)};
+}
+
 /// Rows of a (request, KV head) are numbered in int32; elements of q are counted in int64, and so
 /// are those of the index array.
 Status check_products(const AttentionProblem& problem) {
@@ -129,10 +145,7 @@ Status validate_problem(const AttentionProblem& problem) {
   if (Status status = check_types(problem); !status.is_ok()) return status;
   if (Status status = check_sizes(problem); !status.is_ok()) return status;
   if (Status status = check_sparsity(problem); !status.is_ok()) return status;
-  if (problem.softmax_scale && !std::isfinite(*problem.softmax_scale)) {
-    return {StatusCode::kInvalidArgument,
-            fmt::format("problem.softmax_scale: is {}, must be finite", *problem.softmax_scale)};
-  }
+  if (Status status = check_scale(problem.scale()); !status.is_ok()) return status;
   return check_products(problem);
 }
 

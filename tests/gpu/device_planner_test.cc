@@ -196,23 +196,17 @@ TEST_F(SmallDevicePlanner, AGraphIsReplayedWithOtherLengths) {
     GroupCase group_case = random_group_case(rng(), 300);
     if (group_case.input.problem.batch == 0) continue;
     PlannedCase planned(group_case, uniform(rng(), 1, 2), stream().get());
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t executable = nullptr;
-    require_cuda(cudaStreamBeginCapture(stream().get(), cudaStreamCaptureModeGlobal),
-                 "cudaStreamBeginCapture");
-    const Status first = planned.launch();
-    const Status second = planned.launch();  // a dependent of the first within the graph
-    require_cuda(cudaStreamEndCapture(stream().get(), &graph), "cudaStreamEndCapture");
-    ASSERT_TRUE(first.is_ok()) << first.message();
-    ASSERT_TRUE(second.is_ok()) << second.message();
-    require_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+    const Graph graph(stream().get(), [&] {
+      for (int launch = 0; launch < 2; ++launch) {  // the second a dependent of the first
+        const Status status = planned.launch();
+        EXPECT_TRUE(status.is_ok()) << status.message();
+      }
+    });
     for (int replay = 0; replay < 5; ++replay) {
       planned.set_lengths(random_group_lengths(rng(), group_case.input.problem.batch, 30'000));
-      require_cuda(cudaGraphLaunch(executable, stream().get()), "cudaGraphLaunch");
+      graph.launch(stream().get());
       EXPECT_EQ(planned.find_difference(), "");
     }
-    require_cuda(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
-    require_cuda(cudaGraphDestroy(graph), "cudaGraphDestroy");
     if (HasFailure()) return;
   }
 }

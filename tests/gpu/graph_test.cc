@@ -4,32 +4,6 @@
 namespace seesaw::testing {
 namespace {
 
-class Graph {
- public:
-  /// Captures what `enqueue` puts into the stream.
-  template <typename Enqueue>
-  Graph(cudaStream_t stream, const Enqueue& enqueue) {
-    cudaGraph_t graph = nullptr;
-    require_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal),
-                 "cudaStreamBeginCapture");
-    enqueue();
-    require_cuda(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
-    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
-    cudaGraphDestroy(graph);
-    require_cuda(error, "cudaGraphInstantiate");
-  }
-  ~Graph() { cudaGraphExecDestroy(executable_); }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-
-  void launch(cudaStream_t stream) const {
-    require_cuda(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch");
-  }
-
- private:
-  cudaGraphExec_t executable_ = nullptr;
-};
-
 /// Makes everything that requests of these lengths do not reference unreadable: NaN behind a
 /// request's last key, garbage in its block table.
 void shorten(AttentionCase& attention_case, DeviceCase& device_case,

@@ -73,42 +73,53 @@ TEST_F(PrepareOnDevice, AHostPlanIsCapturedByValue) {
       plan(problem, *test_device(), std::vector{500, 0, 7000}).value().workspace_bytes);
   std::vector<Cut> cuts;
   std::size_t cuts_offset = 0;
-  cudaGraph_t graph = nullptr;
-  {
+  const Graph graph(stream().get(), [&] {
     const WorkPlan work = plan(problem, *test_device(), std::vector{500, 0, 7000}).value();
     Executor executor = Executor::cuda(test_device()->cuda_ordinal, stream().get());
-    require_cuda(cudaStreamBeginCapture(stream().get(), cudaStreamCaptureModeGlobal), "capture");
     const Status status = prepare(work, {}, workspace.bytes(), executor);
-    require_cuda(cudaStreamEndCapture(stream().get(), &graph), "end of capture");
-    ASSERT_TRUE(status.is_ok()) << status.message();
+    EXPECT_TRUE(status.is_ok()) << status.message();
     cuts = work.groups.cuts;
     cuts_offset = work.groups.cuts_offset;
-  }
-  cudaGraphExec_t executable = nullptr;
-  require_cuda(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+  });
   for (int replay = 0; replay < 2; ++replay) {
     workspace.fill(0xff, stream().get());
-    require_cuda(cudaGraphLaunch(executable, stream().get()), "cudaGraphLaunch");
+    graph.launch(stream().get());
     expect_at(download(workspace, stream()), cuts_offset, cuts);
   }
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
 }
 
 class UnpreparedWorkspace : public PrepareOnDevice,
                             public ::testing::WithParamInterface<LengthSource> {};
 INSTANTIATE_TEST_SUITE_P(Lengths, UnpreparedWorkspace, ::testing::ValuesIn(kAllLengthSources));
 
+/// Whatever it holds: as lengths, 0x01010101 tokens are more than the block table has room for, and
+/// 0 tokens are right.
 TEST_P(UnpreparedWorkspace, IsFoundByTheDataCheck) {
   AttentionCase attention_case(decode_spec({130, 0, 300}), rng());
   DeviceCase device_case(attention_case, stream().get());
   const WorkPlan work = device_case.make_plan({.lengths = GetParam()}).value();
-  device_case.make_workspace(work);  // full of NaN
+  device_case.make_workspace(work);
+  for (const int byte : {0xff, 0x00, 0x01, 0x7f}) {
+    device_case.workspace().fill(byte, stream().get());
+    const Status status = device_case.decode(work, DataCheck::kVerify);
+    EXPECT_EQ(status.code(), StatusCode::kCorruptData);
+    EXPECT_THAT(status.message(), HasSubstr("workspace: holds no plan for this call")) << byte;
+  }
+  ASSERT_TRUE(device_case.prepare(work).is_ok());
+  EXPECT_TRUE(device_case.decode(work, DataCheck::kVerify).is_ok());
+}
+
+TEST_P(UnpreparedWorkspace, OfRandomBytesIsFoundByTheDataCheck) {
+  AttentionCase attention_case(decode_spec({130, 0, 300}), rng());
+  DeviceCase device_case(attention_case, stream().get());
+  const WorkPlan work = device_case.make_plan({.lengths = GetParam()}).value();
+  device_case.make_workspace(work);
+  std::vector<std::byte> bytes(device_case.workspace().size());
+  for (std::byte& b : bytes) b = static_cast<std::byte>(uniform(rng(), 0, 255));
+  device_case.workspace().upload(bytes, stream().get());
   const Status status = device_case.decode(work, DataCheck::kVerify);
   EXPECT_EQ(status.code(), StatusCode::kCorruptData);
   EXPECT_THAT(status.message(), HasSubstr("workspace: holds no plan for this call"));
-  ASSERT_TRUE(device_case.prepare(work).is_ok());
-  EXPECT_TRUE(device_case.decode(work, DataCheck::kVerify).is_ok());
 }
 
 /// Of one division's cuts with another shape: the last cut is not the row's end.

@@ -75,5 +75,23 @@ TEST_F(Streams, CallsReturnBeforeTheDeviceIsDone) {
   device_case.download_outputs();
 }
 
+/// The library keeps nothing on the device: the caller may reset it, with all arrays and workspaces
+/// gone, and go on with new ones. No stream of the fixture's may live across it.
+class DeviceReset : public GpuTest {};
+
+TEST_F(DeviceReset, TheNextCallSetsTheKernelsUpAgain) {
+  const CaseSpec spec = decode_spec({700, 0, 64}, 128);
+  for (int round = 0; round < 3; ++round) {
+    {
+      AttentionCase attention_case(spec, rng());
+      DeviceCase device_case(attention_case, nullptr);
+      for (KernelChoice kernel : kAllKernels)
+        for (LengthSource lengths : kAllLengthSources)
+          EXPECT_TRUE(device_case.run({.lengths = lengths, .kernel = kernel})) << "round " << round;
+    }
+    require_cuda(cudaDeviceReset(), "cudaDeviceReset");
+  }
+}
+
 }  // namespace
 }  // namespace seesaw::testing

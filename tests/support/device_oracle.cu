@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "support/device_array.h"
+#include "support/cuda_objects.h"
 #include "support/oracle_row.h"
 
 namespace seesaw::testing {

@@ -182,6 +182,15 @@ TEST(CudaPlan, OfNothingAsksForNoMemory) {
   EXPECT_EQ(none.value().workspace_bytes, 0u);
 }
 
+/// As for a CPU: tests/system/validate_problem_test.cc.
+TEST(CudaPlan, RefusesScalesThatOverflowInLog2Units) {
+  AttentionProblem problem = latent_decode(2);
+  problem.softmax_scale = 2.4e38f;
+  EXPECT_EQ(plan_for_device_lengths(problem, h100()).status().code(), StatusCode::kInvalidArgument);
+  problem.softmax_scale = 2.358e38f;
+  EXPECT_TRUE(plan_for_device_lengths(problem, h100()).is_ok());
+}
+
 TEST(CudaPlan, ForDeviceLengthsNeedsACudaDevice) {
   const auto plan = plan_for_device_lengths(latent_decode(4), DeviceSpec{});
   EXPECT_EQ(plan.status().code(), StatusCode::kUnsupported);

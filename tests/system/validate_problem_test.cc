@@ -1,11 +1,13 @@
 // Each row breaks one thing of a valid problem and names what the message must say.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "algorithm/online_softmax.h"
 #include "seesaw/plan.h"
 
 namespace seesaw {
@@ -115,6 +117,13 @@ const BrokenRow kProblemRows[] = {
      "problem.softmax_scale: is nan, must be finite"},
     {"ScaleInfinite", valid_decode, [](PlanInput& in) { in.problem.softmax_scale = -kInfinity; },
      "problem.softmax_scale: is -inf, must be finite"},
+    {"ScaleOverflowsInLog2Units", valid_decode,
+     [](PlanInput& in) { in.problem.softmax_scale = 2.4e38f; },
+     "problem.softmax_scale: is 2.4e+38, must be in [-2.35866e+38, 2.35866e+38]: its product with "
+     "log2(e) must be a finite float32"},
+    {"ScaleOverflowsBelow", valid_top_k,
+     [](PlanInput& in) { in.problem.softmax_scale = std::numeric_limits<float>::lowest(); },
+     "problem.softmax_scale: is -3.4028235e+38, must be in [-2.35866e+38, 2.35866e+38]"},
     {"PhaseNumber", valid_decode, [](PlanInput& in) { in.problem.phase = static_cast<Phase>(2); },
      "problem.phase: is 2, must be in [0, 1]"},
     {"MaskNumber", valid_decode, [](PlanInput& in) { in.problem.mask = static_cast<Mask>(9); },
@@ -203,12 +212,15 @@ TEST(PlanInput, MayBeAnyShapeOfTheContract) {
   }
 }
 
-TEST(PlanInput, ScaleMayBeZeroOrNegative) {
-  for (const float scale : {0.0f, -0.25f}) {
-    PlanInput input = valid_decode();
-    input.problem.softmax_scale = scale;
-    EXPECT_TRUE(plan_status(input).is_ok());
+TEST(PlanInput, ScaleMayBeZeroNegativeOrLargeAsLongAsItsLog2UnitsAreFinite) {
+  for (const float scale : {0.0f, -0.25f, 2.358e38f, -2.358e38f}) {
+    ASSERT_TRUE(std::isfinite(algorithm::log2_scale(scale)));
+    for (PlanInput input : {valid_decode(), valid_top_k()}) {
+      input.problem.softmax_scale = scale;
+      EXPECT_TRUE(plan_status(input).is_ok());
+    }
   }
+  ASSERT_TRUE(std::isinf(algorithm::log2_scale(2.4e38f)));  // what is refused above
 }
 
 TEST(PlanInput, TopKIgnoresKvLengths) {

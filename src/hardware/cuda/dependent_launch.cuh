@@ -58,30 +58,9 @@ inline Status set_up_kernel(const void* kernel, int shared_bytes, KernelState& s
   return Status::ok();
 }
 
-}  // namespace internal
-
-/// Launches kKernel, a function that is always launched with the same number of bytes of dynamic
-/// shared memory, on the current device.
 template <auto kKernel, typename... Args>
-Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle stream,
-                        const Args&... args) {
-  static std::array<std::atomic<KernelState>, 64> states{};  // by ordinal
-  int ordinal = 0;
-  if (Status status = check_call(cudaGetDevice(&ordinal), "cudaGetDevice"); !status.is_ok()) {
-    return status;
-  }
-  const auto idx = static_cast<std::size_t>(ordinal);
-  KernelState state =
-      idx < states.size() ? states[idx].load(std::memory_order_relaxed) : KernelState::kUnknown;
-  if (state == KernelState::kUnknown) {
-    if (Status status = internal::set_up_kernel(reinterpret_cast<const void*>(kKernel),
-                                                shape.shared_bytes, state);
-        !status.is_ok()) {
-      return status;
-    }
-    if (idx < states.size()) states[idx].store(state, std::memory_order_relaxed);
-  }
-
+cudaError_t launch(KernelState state, const LaunchShape& shape, StreamHandle stream,
+                   const Args&... args) {
   cudaLaunchAttribute attributes[2]{};
   unsigned num_attributes = 0;
   if (state == KernelState::kWaits) {
@@ -99,7 +78,40 @@ Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = attributes;
   config.numAttrs = num_attributes;
-  return check_launch(cudaLaunchKernelEx(&config, kKernel, args...), name, shape);
+  return cudaLaunchKernelEx(&config, kKernel, args...);
+}
+
+}  // namespace internal
+
+/// Launches kKernel, a function that is always launched with the same number of bytes of dynamic
+/// shared memory, on the current device.
+template <auto kKernel, typename... Args>
+Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle stream,
+                        const Args&... args) {
+  static std::array<std::atomic<KernelState>, 64> states{};  // by ordinal
+  int ordinal = 0;
+  if (Status status = check_call(cudaGetDevice(&ordinal), "cudaGetDevice"); !status.is_ok()) {
+    return status;
+  }
+  const auto set_up = [&](KernelState& state) {
+    return internal::set_up_kernel(reinterpret_cast<const void*>(kKernel), shape.shared_bytes,
+                                   state);
+  };
+  const auto idx = static_cast<std::size_t>(ordinal);
+  KernelState state =
+      idx < states.size() ? states[idx].load(std::memory_order_relaxed) : KernelState::kUnknown;
+  const bool is_remembered = state != KernelState::kUnknown;
+  if (!is_remembered) {
+    if (Status status = set_up(state); !status.is_ok()) return status;
+    if (idx < states.size()) states[idx].store(state, std::memory_order_relaxed);
+  }
+  cudaError_t error = internal::launch<kKernel>(state, shape, stream, args...);
+  // cudaDeviceReset by the caller undoes what set_up did.
+  if (error != cudaSuccess && is_remembered && set_up(state).is_ok()) {
+    cudaGetLastError();  // of the first launch
+    error = internal::launch<kKernel>(state, shape, stream, args...);
+  }
+  return check_launch(error, name, shape);
 }
 
 }  // namespace seesaw::cuda

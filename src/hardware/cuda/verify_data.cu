@@ -14,6 +14,7 @@ constexpr unsigned kMostBlocks = 1024;
 /// Where the first fault of each kind lies: the smallest number that any thread found.
 struct Faults {
   static constexpr unsigned long long kNone = ~0ull;
+  unsigned long long ends = kNone;  // 0: what no lengths change is not what prepare() leaves
   unsigned long long plan = kNone;  // index into cuts, then first_ranges, then kv_lengths
   unsigned long long data = kNone;  // request_idx << 32, plus 1 + column of block_table; 0: length
 };
@@ -27,6 +28,17 @@ struct Check {
     return (std::int64_t{call.kv_lengths[request_idx]} + call.page_size - 1) / call.page_size;
   }
 };
+
+/// The first and last entries, which are the same for all lengths. Memory that never held a plan of
+/// this shape is known by them, before its lengths are looked at.
+__device__ bool are_ends_good(const DecodeCall& call) {
+  const GroupShape& shape = call.shape;
+  const Cut first = call.cuts[0];
+  const Cut last = call.cuts[shape.num_ranges];
+  return first.sequence_idx == 0 && first.block_idx == 0 &&
+         last.sequence_idx == shape.num_sequences() && last.block_idx == 0 &&
+         call.first_ranges[0] == 0 && call.first_ranges[shape.num_groups] == shape.num_ranges;
+}
 
 /// cuts[i] is a place in the row, and no place before cuts[i - 1].
 __device__ bool is_cut_good(const DecodeCall& call, std::int32_t i) {
@@ -98,6 +110,7 @@ __device__ unsigned long long find_data_fault(const Check& check) {
 }
 
 __global__ void __launch_bounds__(kThreads) find_faults(const __grid_constant__ Check check) {
+  if (blockIdx.x == 0 && threadIdx.x == 0 && !are_ends_good(check.call)) check.faults->ends = 0;
   const unsigned long long plan_fault = find_plan_fault(check.call);
   if (plan_fault != Faults::kNone) atomicMin(&check.faults->plan, plan_fault);
   const unsigned long long data_fault = find_data_fault(check);
@@ -176,14 +189,18 @@ Status verify_data(const DecodeCall& call, std::int64_t max_pages, std::byte* sc
   const Check check{call, max_pages, reinterpret_cast<Faults*>(scratch)};
   Faults found;
   if (Status status = find(check, cuda_stream, found); !status.is_ok()) return status;
+  const auto no_plan = [](const std::string& why) {
+    return Status(
+        StatusCode::kCorruptData,
+        "workspace: holds no plan for this call (" + why +
+            "), must be prepared: was prepare() called with it after plan() or replan()?");
+  };
+  if (found.ends != Faults::kNone) return no_plan("what it holds does not end as this shape's do");
   // A length or an entry first: a bad length makes good cuts look bad.
   if (found.data != Faults::kNone) return word_data_fault(check, found.data, cuda_stream);
   if (found.plan == Faults::kNone) return Status::ok();
-  return {StatusCode::kCorruptData, "workspace: holds no plan for this call (entry " +
-                                        std::to_string(found.plan) +
-                                        " of its cuts, ranges and lengths is none), must be "
-                                        "prepared: was prepare() called with it after "
-                                        "plan() or replan()?"};
+  return no_plan("entry " + std::to_string(found.plan) +
+                 " of its cuts, ranges and lengths is none");
 }
 
 }  // namespace seesaw::cuda
