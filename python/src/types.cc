@@ -173,7 +173,15 @@ void bind_executor(nb::module_& module) {
           [](const Executor& executor) {
             return reinterpret_cast<std::uintptr_t>(executor.cuda_stream());
           },
-          "The cudaStream_t as an int; 0 is the default stream, and what a CPU executor has.");
+          "The cudaStream_t as an int; 0 is the default stream, and what a CPU executor has.")
+      .def(
+          "synchronize",
+          [](const Executor& executor) {
+            if (executor.kind() == DeviceKind::kCuda) throw_if_error(synchronize(executor));
+          },
+          nb::call_guard<nb::gil_scoped_release>(),
+          "Waits for all that is enqueued on the stream; errors of its execution show here. Calls "
+          "on the CPU are done when they return.");
 }
 
 }  // namespace
