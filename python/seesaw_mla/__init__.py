@@ -30,7 +30,6 @@ from ._core import (
     Sparsity,
     UnsupportedError,
     WorkspaceTooSmallError,
-    __version__,
     decode,
     explain,
     is_built_with_cuda,
@@ -43,6 +42,7 @@ from ._core import (
     probe_cuda,
     replan,
 )
+from ._core import version as __version__
 from .installation import install
 
 __all__ = [

@@ -3,7 +3,7 @@
 
 NB_MODULE(_core, module) {
   module.doc() = "Multi-head Latent Attention over a paged latent cache: the library's C++ API.";
-  module.attr("__version__") = SEESAW_VERSION;
+  module.attr("version") = SEESAW_VERSION;
   // torch.library keeps functions that it was given, and what they refer to, beyond the
   // interpreter.
   nanobind::set_leak_warnings(false);

@@ -34,6 +34,19 @@ def test_mypy_accepts_the_quick_start(tmp_path):
     assert 'Argument "executor"' in run.stdout
 
 
+def test_mypy_accepts_the_package(tmp_path):
+    pytest.importorskip("mypy")
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "-m",
+         "seesaw_mla", "-m", "seesaw_mla._frameworks"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert run.stdout.startswith("Success"), run.stdout
+
+
 def test_imports_no_framework():
     program = "import sys, seesaw_mla; print({'torch', 'jax', 'cupy', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
