@@ -194,10 +194,15 @@ def host_plan(problem: DecodeProblem, cache_seqlens: Tensor) -> Plan:
     )
 
 
-def prepared_workspace(problem: DecodeProblem, cache_seqlens: Tensor) -> Tensor:
-    """A workspace with `problem` planned for the lengths on the device: one launch on torch's
-    current stream, no wait."""
-    device = cache_seqlens.device
+def prepared_workspace(
+    problem: DecodeProblem, cache_seqlens: Tensor, device: torch.device
+) -> Tensor:
+    """A workspace on a CUDA device, with `problem` planned for the lengths that lie there: one
+    launch on torch's current stream, no wait."""
+    if cache_seqlens.device != device:
+        raise InvalidArgumentError(
+            f"cache_seqlens: is on {cache_seqlens.device}, must be on {device}, as q"
+        )
     shape_plan = device_plan(problem, device.index)
     workspace = torch.empty(shape_plan.workspace_bytes, dtype=torch.uint8, device=device)
     prepare(shape_plan, cache_seqlens, workspace=workspace)

@@ -102,7 +102,7 @@ def plan_decode(
 
 def _plan_decode(cache_seqlens: Tensor, problem: DecodeProblem) -> Tensor:
     if cache_seqlens.is_cuda:
-        workspace = prepared_workspace(problem, cache_seqlens)
+        workspace = prepared_workspace(problem, cache_seqlens, cache_seqlens.device)
         # What it was made for: decode refuses it for anything else.
         workspace._seesaw_problem = problem  # type: ignore[attr-defined]
         return workspace
@@ -193,7 +193,7 @@ def _planned(
     if not q.is_cuda:
         return host_plan(problem, cache_seqlens), None
     if workspace is None:
-        workspace = prepared_workspace(problem, cache_seqlens)
+        workspace = prepared_workspace(problem, cache_seqlens, q.device)
     elif (planned := getattr(workspace, "_seesaw_problem", problem)) != problem:
         raise InvalidArgumentError(
             f"workspace: was planned for {planned}, must be planned for {problem}"

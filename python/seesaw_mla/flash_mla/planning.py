@@ -142,9 +142,10 @@ def _mode_of(metadata: Any) -> str:
 
 
 def _plan(call: DenseCall, problem: DecodeProblem) -> tuple[Plan, Tensor | None]:
-    if call.q.is_cuda:
-        workspace = prepared_workspace(problem, call.cache_seqlens)
-        return device_plan(problem, call.q.device.index), workspace
+    device = call.q.device
+    if device.type == "cuda":
+        workspace = prepared_workspace(problem, call.cache_seqlens, device)
+        return device_plan(problem, device.index), workspace
     return host_plan(problem, call.cache_seqlens), None
 
 
