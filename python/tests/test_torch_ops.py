@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="tests of what is for torch")
 
 from paged_case import PagedCase  # noqa: E402
 
+import seesaw_mla as sm  # noqa: E402
 import seesaw_mla.torch as st  # noqa: E402
-from seesaw_mla._torch_plans import decode_problem  # noqa: E402
+from seesaw_mla import _torch_plans  # noqa: E402
 from seesaw_mla.flash_mla import (  # noqa: E402
     flash_mla_with_kvcache,
     get_mla_metadata,
@@ -98,7 +99,9 @@ def test_operators_pass_opcheck(rng):
     torch.library.opcheck(ops.decode.default, operator_arguments(case))
     out, lse = torch.zeros_like(case.garbage_out()), torch.zeros(4, case.h_q, case.s_q)
     torch.library.opcheck(ops.decode_out.default, (*operator_arguments(case), out, lse))
-    problem = decode_problem(case.q, case.k_cache, case.d_v, None, True, False, "throughput")
+    problem = _torch_plans.decode_problem(
+        case.q, case.k_cache, case.d_v, None, True, False, "throughput"
+    )
     torch.library.opcheck(ops.plan_decode.default, (case.cache_seqlens, *problem[1:]))
 
 
@@ -204,6 +207,46 @@ def test_fake_tensors(rng):
         out, lse = st.decode(*arrays, head_dim_v=case.d_v)
         assert out.shape == (4, 2, case.h_q, case.d_v) and out.dtype == case.dtype
         assert lse.shape == (4, case.h_q, 2) and lse.dtype == torch.float32
+
+
+@pytest.mark.skipif(not sm.is_built_with_cuda(), reason="needs a build with CUDA, but no device")
+def test_fake_tensors_of_a_device(monkeypatch):
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    hopper = sm.DeviceSpec()
+    hopper.kind, hopper.num_workers, hopper.sm_arch = sm.DeviceKind.CUDA, 132, 90
+    hopper.shared_memory_bytes = 227 << 10
+    monkeypatch.setattr(_torch_plans, "_cuda_device", lambda ordinal: hopper)
+    _torch_plans.device_plan.cache_clear()
+
+    def decode(batch):
+        ints = {"dtype": torch.int32, "device": "cuda"}
+        floats = {"dtype": torch.bfloat16, "device": "cuda"}
+        lengths = torch.empty(batch, **ints)
+        workspace = st.plan_decode(lengths, h_q=16)
+        out, lse = st.decode(
+            torch.empty(batch, 1, 16, 576, **floats),
+            torch.empty(9, 64, 1, 576, **floats),
+            torch.empty(batch, 3, **ints),
+            lengths,
+            workspace,
+        )
+        return workspace, out, lse
+
+    with FakeTensorMode():
+        workspace, out, lse = decode(4)
+        assert workspace.device == out.device == lse.device == torch.device("cuda:0")
+        problem = (4, 1, 16, 1, 576, 512, 64, torch.bfloat16, torch.bfloat16, False, 576**-0.5)
+        plan = _torch_plans.device_plan(
+            _torch_plans.DecodeProblem(*problem, False, "throughput"), 0
+        )
+        assert workspace.numel() == plan.workspace_bytes > 0
+    graph = make_fx(lambda like: decode(like.shape[0]), tracing_mode="symbolic")(torch.zeros(5))
+    operators = [str(node.target) for node in graph.graph.nodes]
+    assert "seesaw_mla.plan_decode.default" in operators
+    assert "seesaw_mla.decode.default" in operators
+    _torch_plans.device_plan.cache_clear()
 
 
 def test_imports_torch_only_when_asked():
