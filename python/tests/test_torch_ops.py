@@ -177,6 +177,15 @@ def test_compiles_as_a_whole(rng, module, backend):
 
 
 @pytest.mark.parametrize("module", [Planned, DropIn])
+@pytest.mark.parametrize("strict", [False, True])
+def test_exports(rng, module, strict):
+    case = PagedCase(rng, LENGTHS)
+    program = torch.export.export(module(), case.arrays(), strict=strict)
+    case.fill((1, 130, 0, 3))
+    check_layers(case, program.module()(*case.arrays()))
+
+
+@pytest.mark.parametrize("module", [Planned, DropIn])
 def test_compiles_for_any_batch(rng, module):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -20,11 +20,6 @@ from seesaw_mla.flash_mla import (  # noqa: E402
     sgl_kernel,
 )
 
-pytestmark = pytest.mark.skipif(
-    not (torch.cuda.is_available() and sm.is_built_with_cuda()),
-    reason="needs a CUDA device and a build with CUDA",
-)
-
 SMALL = {}  # PagedCase's own sizes: the portable kernel's
 DEEPSEEK = {"h_q": 16, "d_qk": 576, "d_v": 512, "page_size": 64}  # the tuned one's, on Hopper
 SIZES = pytest.mark.parametrize("sizes", [SMALL, DEEPSEEK], ids=["small", "deepseek"])

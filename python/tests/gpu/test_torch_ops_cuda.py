@@ -6,14 +6,8 @@ torch = pytest.importorskip("torch", reason="tests of what is for torch")
 
 from paged_case import PagedCase  # noqa: E402
 
-import seesaw_mla as sm  # noqa: E402
 import seesaw_mla.torch as st  # noqa: E402
 from seesaw_mla.flash_mla import flash_mla_with_kvcache, get_mla_metadata  # noqa: E402
-
-pytestmark = pytest.mark.skipif(
-    not (torch.cuda.is_available() and sm.is_built_with_cuda()),
-    reason="needs a CUDA device and a build with CUDA",
-)
 
 DEEPSEEK = {"h_q": 16, "d_qk": 576, "d_v": 512, "page_size": 64}
 LENGTHS = (300, 0, 7, 64)
