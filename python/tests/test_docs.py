@@ -1,5 +1,6 @@
-"""The quick start of docs/python.md runs, and type checkers know the package."""
+"""The programs of docs/python.md run, and type checkers know the package."""
 
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -8,46 +9,65 @@ import sys
 import pytest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "python.md"
-PROGRAM = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+NUMPY, TORCH = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-def test_quick_start(tmp_path):
-    program = tmp_path / "quick_start.py"
-    program.write_text(PROGRAM)
+def run_program(folder, text):
+    program = folder / "quick_start.py"
+    program.write_text(text)
     run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.endswith("(2, 1, 16, 512) 0.5\n")
 
 
-def test_mypy_accepts_the_quick_start(tmp_path):
-    pytest.importorskip("mypy")
-    program = tmp_path / "quick_start.py"
-    program.write_text(PROGRAM + "sm.decode(plan, q, kv_cache, executor=3)\n")
+def test_quick_start_with_numpy(tmp_path):
+    run_program(tmp_path, NUMPY)
+
+
+def test_quick_start_with_torch(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    run_program(tmp_path, TORCH)
+
+
+def mypy(folder, *arguments):
     run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder), *arguments],
         capture_output=True,
         text=True,
         check=False,
-        cwd=tmp_path,
+        cwd=folder,
     )
-    assert "Found 1 error" in run.stdout, run.stdout  # the last line alone
-    assert 'Argument "executor"' in run.stdout
+    return run.stdout
+
+
+def test_mypy_accepts_the_quick_starts(tmp_path):
+    pytest.importorskip("mypy")
+    programs = {"with_numpy.py": NUMPY}
+    if importlib.util.find_spec("torch"):
+        programs["with_torch.py"] = TORCH
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text + "sm.decode(plan, q, kv_cache, executor=3)\n")
+    output = mypy(tmp_path, *programs)
+    assert f"Found {len(programs)} error" in output, output  # the last lines alone
+    assert output.count('Argument "executor"') == len(programs)
 
 
 def test_mypy_accepts_the_package(tmp_path):
     pytest.importorskip("mypy")
-    run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "-m",
-         "seesaw_mla", "-m", "seesaw_mla._frameworks"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert run.stdout.startswith("Success"), run.stdout
+    output = mypy(tmp_path, "-m", "seesaw_mla", "-m", "seesaw_mla._frameworks")
+    assert output.startswith("Success"), output
 
 
-def test_imports_no_framework():
-    program = "import sys, seesaw_mla; print({'torch', 'jax', 'cupy', 'numpy'} & set(sys.modules))"
+FRAMEWORKS = "{'torch', 'jax', 'cupy'} & set(sys.modules)"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"import sys, seesaw_mla; print({FRAMEWORKS} | {{'numpy'}} & set(sys.modules))",
+        f"import sys\n{NUMPY}\nprint({FRAMEWORKS})",
+    ],
+)
+def test_imports_no_framework(program):
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout == "set()\n"
+    assert run.stdout.endswith("set()\n")
