@@ -1,5 +1,6 @@
-// The product of shapes: every combination of batch, query tokens, query heads and cached length,
-// with the other choices (KV heads, mask, type, page size, schedule, kernel ...) drawn at random.
+// The product of shapes: every combination of batch, query tokens, query heads, KV heads and cached
+// length with both kernels; the other choices (mask, type, page size, schedule ...) are drawn at
+// random.
 #include <tuple>
 
 #include "gpu/gpu_fixture.h"
@@ -26,17 +27,11 @@ std::vector<std::int32_t> lengths_of(Rng& rng, std::int64_t batch, std::int32_t 
 }
 
 DeviceTrial make_trial(Rng& rng, std::int64_t batch, std::int64_t s_q, std::int32_t s_k,
-                       std::int64_t h_q) {
+                       std::int64_t h_q, std::int64_t h_kv) {
   DeviceTrial trial;
   CaseSpec& spec = trial.spec;
   spec = decode_spec(lengths_of(rng, batch, s_k, uniform(rng, 0, 2) == 0), h_q, s_q);
-  // Many KV heads of many long requests would only take time to make up.
-  std::vector<std::int64_t> kv_heads = {1};
-  for (std::int64_t h_kv : {2, 8}) {
-    if (h_q % h_kv == 0 && h_kv * batch * (s_k == kMixed ? 1000 : s_k) <= 1 << 18)
-      kv_heads.push_back(h_kv);
-  }
-  spec.problem.h_kv = pick(rng, kv_heads);
+  spec.problem.h_kv = h_kv;
   spec.problem.mask = pick<Mask>(rng, {Mask::kNone, Mask::kCausal});
   set_types(spec, pick<DType>(rng, {DType::kBFloat16, DType::kBFloat16, DType::kFloat16}));
   if (uniform(rng, 0, 3) == 0) spec.problem.out_dtype = DType::kFloat32;
@@ -46,9 +41,10 @@ DeviceTrial make_trial(Rng& rng, std::int64_t batch, std::int64_t s_q, std::int3
   spec.stddev = pick<double>(rng, {0.3, 1.5, 1.5, 6.0});
   spec.shape = pick<ScoreShape>(rng, {ScoreShape::kNormal, ScoreShape::kNormal, ScoreShape::kNormal,
                                       ScoreShape::kRising, ScoreShape::kDominantLast});
-  trial.options.plan.mode = pick(rng, kAllModes);
-  trial.options.lengths = pick(rng, kAllLengthSources);
-  trial.options.kernel = uniform(rng, 0, 4) == 0 ? KernelChoice::kPortable : KernelChoice::kBest;
+  for (KernelChoice kernel : kAllKernels)
+    trial.ways.push_back({.plan = {.mode = pick(rng, kAllModes)},
+                          .lengths = pick(rng, kAllLengthSources),
+                          .kernel = kernel});
   return trial;
 }
 
@@ -60,7 +56,12 @@ TEST_P(Product, OfLengthsAndHeads) {
   std::vector<DeviceTrial> trials;
   for (std::int32_t s_k : {4096, kMixed, 1, 20, 63, 64, 65, 140})  // the long ones first
     for (std::int64_t h_q : {1, 3, 9, 16, 63, 64, 126, 128})
-      trials.push_back(make_trial(rng(), batch, s_q, s_k, h_q));
+      for (std::int64_t h_kv : {1, 2, 8}) {
+        // Many KV heads of many long requests would be gigabytes of keys.
+        const std::int64_t num_keys = h_kv * batch * (s_k == kMixed ? 1000 : s_k);
+        if (h_q % h_kv == 0 && num_keys <= 1 << 18)
+          trials.push_back(make_trial(rng(), batch, s_q, s_k, h_q, h_kv));
+      }
   run_trials(trials);
 }
 

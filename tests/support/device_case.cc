@@ -205,7 +205,8 @@ void run_trials(const std::vector<DeviceTrial>& trials) {
         Rng rng = make_rng(i);
         AttentionCase attention_case(trials[i].spec, rng);
         DeviceCase device_case(attention_case, stream.get());
-        EXPECT_TRUE(device_case.run(trials[i].options)) << "trial " << i;
+        for (const DeviceOptions& options : trials[i].ways)
+          EXPECT_TRUE(device_case.run(options)) << "trial " << i;
       } catch (const std::exception& error) {
         ADD_FAILURE() << error.what() << "\n  in trial " << i << ": " << to_string(trials[i].spec);
       }

@@ -95,11 +95,11 @@ class DeviceCase {
   std::vector<std::int32_t> reference_lengths_;
 };
 
-/// Builds each spec's case, runs it with its options and checks it: in as many threads as there
+/// Builds each spec's case, runs it in each of the ways and checks it: in as many threads as there
 /// are cores, each with a stream of its own.
 struct DeviceTrial {
   CaseSpec spec;
-  DeviceOptions options;
+  std::vector<DeviceOptions> ways;
 };
 void run_trials(const std::vector<DeviceTrial>& trials);
 
