@@ -212,8 +212,9 @@ void run_trials(const std::vector<DeviceTrial>& trials) {
       }
     }
   };
-  const std::size_t num_threads =
-      std::min<std::size_t>(trials.size(), std::max(1u, std::thread::hardware_concurrency()));
+  // A large trial takes up to 3 GB of the device.
+  const std::size_t num_threads = std::min<std::size_t>(
+      trials.size(), std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < num_threads; ++i) threads.emplace_back(work);
   for (std::thread& thread : threads) thread.join();

@@ -96,7 +96,7 @@ class DeviceCase {
 };
 
 /// Builds each spec's case, runs it in each of the ways and checks it: in as many threads as there
-/// are cores, each with a stream of its own.
+/// are cores, up to 16, each with a stream of its own.
 struct DeviceTrial {
   CaseSpec spec;
   std::vector<DeviceOptions> ways;

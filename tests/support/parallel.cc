@@ -26,7 +26,7 @@ void for_each_part(std::int64_t total, std::int64_t part,
   };
   const std::int64_t num_parts = (total + part - 1) / part;
   const auto num_threads =
-      std::min<std::int64_t>(num_parts, std::max(1u, std::thread::hardware_concurrency()));
+      std::min<std::int64_t>(num_parts, std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
   std::vector<std::jthread> others;
   for (std::int64_t i = 1; i < num_threads; ++i) others.emplace_back(take_parts);
   take_parts();
