@@ -33,7 +33,7 @@ def device(monkeypatch):
         return host_plan(problem, call.cache_seqlens), Workspace()
 
     monkeypatch.setattr(planning, "_plan", plan)
-    monkeypatch.setattr(planning, "_capture_of", lambda stream: state.capture)
+    monkeypatch.setattr(planning, "_capture_of", lambda stream, ordinal: state.capture)
     monkeypatch.setattr(
         torch._C, "_cuda_getCurrentRawStream", lambda index: state.stream, raising=False
     )
@@ -99,3 +99,38 @@ def test_raw_and_filled_metadata_plan_in_each_call(device, case):
     for _ in range(3):
         plan_of_call(case, metadata)
     assert device.num_plans == 7
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """What CUDA's driver and torch say of the current stream of device 0."""
+    state = types.SimpleNamespace(error=0, status=0, capture=0, asked=[])
+
+    def capture_info(stream, status, capture, *nothing):
+        state.asked.append(stream.value)
+        assert nothing == (None, None, None)
+        status._obj.value, capture._obj.value = state.status, state.capture
+        return state.error
+
+    library = types.SimpleNamespace(cuStreamGetCaptureInfo_v2=capture_info)
+    monkeypatch.setattr(planning, "_driver", lambda: library)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: state.status == 1)
+    return state
+
+
+def test_captures_are_told_apart_by_the_driver(driver):
+    assert planning._capture_of(0x55, 0) == 0 and planning._capture_of(0, 1) == 0
+    assert driver.asked == []
+    driver.status, driver.capture = 1, 2**40 + 3
+    assert planning._capture_of(0x55, 0) == 2**40 + 3
+    assert driver.asked == [0x55]
+
+
+def test_streams_of_other_devices_are_asked_for_too(driver):
+    driver.capture = 9  # left over: not capturing
+    assert planning._capture_of(0x77, 1) == 0
+    assert driver.asked == [0x77]
+    driver.error = 400
+    with pytest.raises(RuntimeError, match="^cuStreamGetCaptureInfo: failed with 400"):
+        planning._capture_of(0x77, 1)

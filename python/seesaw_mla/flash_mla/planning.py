@@ -29,6 +29,10 @@ from .metadata import (
 )
 
 
+_DEFAULT_STREAM = 0  # CUDA's; it cannot be captured
+_NOT_CAPTURING = 0  # CU_STREAM_CAPTURE_STATUS_NONE
+
+
 class DenseCall(NamedTuple):
     """The arguments of a dense decode."""
 
@@ -153,8 +157,9 @@ def _prepare(call: DenseCall, problem: DecodeProblem) -> Prepared:
     plan, workspace = _plan(call, problem)
     if workspace is None:
         return Prepared(problem, plan, lengths=call.cache_seqlens.clone())
-    stream = torch._C._cuda_getCurrentRawStream(call.q.device.index)
-    return Prepared(problem, plan, workspace, stream=stream, capture=_capture_of(stream))
+    ordinal = call.q.device.index
+    stream = torch._C._cuda_getCurrentRawStream(ordinal)
+    return Prepared(problem, plan, workspace, stream=stream, capture=_capture_of(stream, ordinal))
 
 
 def _is_current(prepared: Prepared, call: DenseCall) -> bool:
@@ -168,7 +173,7 @@ def _is_current(prepared: Prepared, call: DenseCall) -> bool:
     stream = torch._C._cuda_getCurrentRawStream(device.index)
     # In a capture nothing runs: what it plans is there for its own calls, whenever it is replayed,
     # and what was planned before it would be stale in a replay.
-    if prepared.capture != _capture_of(stream):
+    if prepared.capture != _capture_of(stream, device.index):
         return False
     if prepared.stream != stream:
         prepared.workspace.record_stream(torch.cuda.current_stream(device))
@@ -184,17 +189,20 @@ def _are_equal(planned: Tensor, lengths: Any) -> bool:
     )
 
 
-def _capture_of(stream: int) -> int:
-    """The number of the graph capture that `stream`, the current cudaStream_t, is part of; or 0."""
-    if not torch.cuda.is_current_stream_capturing():
+def _capture_of(stream: int, ordinal: int) -> int:
+    """The number of the graph capture that `stream`, the current cudaStream_t of a device, is part
+    of; 0 for none. Cheap where there is none."""
+    if stream == _DEFAULT_STREAM:
+        return 0
+    if torch.cuda.current_device() == ordinal and not torch.cuda.is_current_stream_capturing():
         return 0
     status, capture = ctypes.c_int(0), ctypes.c_ulonglong(0)
     error = _driver().cuStreamGetCaptureInfo_v2(
         ctypes.c_void_p(stream), ctypes.byref(status), ctypes.byref(capture), None, None, None
     )
     if error != 0:
-        raise RuntimeError(f"cuStreamGetCaptureInfo: failed with {error} in a graph capture")
-    return capture.value
+        raise RuntimeError(f"cuStreamGetCaptureInfo: failed with {error}")
+    return capture.value if status.value != _NOT_CAPTURING else 0
 
 
 @functools.cache
