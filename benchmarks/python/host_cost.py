@@ -21,13 +21,14 @@ import statistics
 import subprocess
 import sys
 import timeit
+import types
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import seesaw_mla as sm
-from seesaw_mla import _frameworks
+from seesaw_mla import _frameworks, flash_mla
 
 
 def arrays_of(device: str, batch: int) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def arrays_of(device: str, batch: int) -> dict[str, Any]:
 
 GIVEN = "workspace=workspace, verify=False"
 CALL = f"decode(plan, q, cache, table, {GIVEN}"
+DROP_IN = "q, cache, table, lengths, d_v, metadata, softmax_scale=0.1, causal=True"
 STATEMENTS = {
     "whole": f"{CALL}, executor=executor)",
     "given": f"{CALL}, executor=executor, out=out, lse=lse)",
@@ -63,11 +65,33 @@ STATEMENTS = {
     "add": "lse.add_(1)",
     "python": "nothing(plan, q, cache, table, workspace=workspace, verify=False, "
     "executor=executor, out=out, lse=lse)",
+    "drop_in": f"drop_in({DROP_IN})",
+    "drop_in_python": f"drop_in_python({DROP_IN})",
 }
 
 
 def nothing(*arguments: Any, **named: Any) -> None:
     """What calling costs when nothing is done."""
+
+
+def drop_in_of(arrays: dict[str, Any]) -> dict[str, Any]:
+    """flash_mla_with_kvcache with a plan made before, and the same with the call that it ends in
+    left out."""
+    function = flash_mla.flash_mla_with_kvcache
+    names = {
+        "drop_in": function,
+        "drop_in_python": types.FunctionType(
+            function.__code__,
+            {**function.__globals__, "decode_arrays": nothing},
+            argdefs=function.__defaults__,
+        ),
+        "lengths": torch.ones(len(arrays["q"]), dtype=torch.int32, device=arrays["q"].device),
+        "d_v": arrays["out"].shape[-1],
+        "metadata": flash_mla.get_mla_metadata()[0],
+    }
+    names["drop_in_python"].__kwdefaults__ = function.__kwdefaults__
+    exec(STATEMENTS["drop_in"], {**arrays, **names})
+    return names
 
 
 def timers(device: str) -> dict[str, timeit.Timer]:
@@ -79,18 +103,20 @@ def timers(device: str) -> dict[str, timeit.Timer]:
         # A pool of one thread: waking others would be measured on the CPU.
         "executor": None if cuda else sm.Executor.cpu(1),
     }
-    requests = {**names, **arrays_of(device, batch=1)}
+    arrays = arrays_of(device, batch=1)
+    requests = {**names, **arrays, **drop_in_of(arrays)}
     no_request = {**names, **arrays_of(device, batch=0)}
     return {
         name: timeit.Timer(statement, globals=no_request if name == "nothing" else requests)
         for name, statement in STATEMENTS.items()
+        if cuda or name != "drop_in"  # on the CPU it would wake every thread there is
     }
 
 
 def measure(device: str, rounds: int, calls: int) -> dict[str, float]:
     """Microseconds of each statement, the median of the rounds' means."""
-    times: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     rows = timers(device)
+    times: dict[str, list[float]] = {name: [] for name in rows}
     for round_idx in range(rounds + 2):
         for name, timer in rows.items():
             seconds = timer.timeit(calls)
@@ -103,6 +129,10 @@ def measure(device: str, rounds: int, calls: int) -> dict[str, float]:
 
 def table_of(us: dict[str, float], device: str) -> list[tuple[str, float]]:
     work = "launch of the kernels" if device == "cuda" else "the kernel on the CPU, its checks"
+    own = "flash_mla_with_kvcache, planned before: beyond the decode that it calls"
+    drop_in = [(own, us["drop_in_python"] - us["python"])]
+    if "drop_in" in us:
+        drop_in = [("flash_mla_with_kvcache, planned before", us["drop_in"]), *drop_in]
     return [
         ("decode, outputs allocated by torch", us["whole"]),
         ("decode, outputs given", us["given"]),
@@ -110,6 +140,7 @@ def table_of(us: dict[str, float], device: str) -> list[tuple[str, float]]:
         ("  arrays taken and checked, beyond that", us["nothing"] - us["python"]),
         ("  " + work, us["given"] - us["nothing"]),
         ("  outputs allocated (the difference)", us["whole"] - us["given"]),
+        *drop_in,
         ("two allocations by torch alone", us["empty"]),
         ("for scale: an in-place add of torch", us["add"]),
     ]
