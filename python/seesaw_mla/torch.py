@@ -25,6 +25,7 @@ from . import InvalidArgumentError, Plan, SeesawError
 from . import decode as decode_arrays
 from ._torch_plans import (
     DecodeProblem,
+    check_rules,
     check_tensor,
     decode_problem,
     device_plan,
@@ -76,6 +77,7 @@ def plan_decode(
     Raises InvalidArgumentError, UnsupportedError.
     """
     check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
+    check_rules(head_dim_v, softmax_scale)
     problem = DecodeProblem(
         batch=cache_seqlens.shape[0],
         s_q=s_q,
@@ -87,7 +89,7 @@ def plan_decode(
         dtype=dtype,
         kv_dtype=dtype if kv_dtype is None else kv_dtype,
         causal=bool(causal),
-        softmax_scale=d_qk**-0.5 if softmax_scale is None else softmax_scale,
+        softmax_scale=d_qk**-0.5 if softmax_scale is None else float(softmax_scale),
         has_attn_sink=has_attn_sink,
         mode=mode,
     )
@@ -135,8 +137,7 @@ def decode(
     softmax_scale  None: d_qk ** -0.5
     causal         query i of s_q sees keys up to s_k - s_q + i
     attn_sink      float32 [h_q], natural log
-    out            [b, s_q, h_q, head_dim_v] of q's type; given both or none of out and lse under
-                   torch.compile
+    out            [b, s_q, h_q, head_dim_v] of q's type
     lse            float32 [b, h_q, s_q], natural log
 
     A query that sees no key gets out = 0 and lse = +infinity. On CUDA the call enqueues on the

@@ -428,7 +428,10 @@ def test_install():
         "import seesaw_mla.flash_mla as ours\n"
         "assert flash_mla is ours and interface.get_mla_metadata is get_mla_metadata\n"
         "seesaw_mla.install('vllm'); seesaw_mla.install('sglang')\n"
-        "from vllm.third_party.flashmla.flash_mla_interface import FlashMLASchedMeta\n"
+        "from vllm.third_party.flashmla.flash_mla_interface import (\n"
+        "    FlashMLASchedMeta, flash_attn_varlen_func, flash_attn_varlen_kvpacked_func,\n"
+        "    flash_attn_varlen_qkvpacked_func, flash_mla_sparse_fwd, flash_mla_with_kvcache,\n"
+        "    get_mla_metadata)\n"
         "from sgl_kernel.flash_mla import get_mla_metadata as raw\n"
         "assert FlashMLASchedMeta is ours.FlashMLASchedMeta and raw is not get_mla_metadata\n"
     )

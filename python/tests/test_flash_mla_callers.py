@@ -1,5 +1,7 @@
 """What vLLM and SGLang do with flash_mla, done with the stand-in, against float64."""
 
+import inspect
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="flash_mla's arguments are torch tensors")
@@ -128,6 +130,21 @@ def test_sglang_parts_do_not_depend_on_the_batch():
 def test_sglang_without_arguments_gets_an_object():
     metadata, nothing = sgl_kernel.get_mla_metadata()
     assert isinstance(metadata, flash_mla.FlashMLASchedMeta) and nothing is None
+
+
+def test_sglang_order_of_arguments():
+    ours = list(inspect.signature(flash_mla.flash_mla_with_kvcache).parameters)
+    ours.remove("out")
+    ours[9:9] = ["descale_q", "descale_k"]
+    assert list(inspect.signature(sgl_kernel.flash_mla_with_kvcache).parameters) == ours
+    assert list(inspect.signature(sgl_kernel.get_mla_metadata).parameters) == [
+        "cache_seqlens",
+        "num_q_tokens_per_head_k",
+        "num_heads_k",
+        "num_heads_q",
+        "is_fp8_kvcache",
+        "topk",
+    ]
 
 
 @pytest.mark.parametrize("name", ["descale_q", "descale_k"])

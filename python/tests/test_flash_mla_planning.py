@@ -101,6 +101,18 @@ def test_raw_and_filled_metadata_plan_in_each_call(device, case):
     assert device.num_plans == 7
 
 
+def test_reset_metadata_are_planned_again(device, case):
+    metadata = get_mla_metadata()[0]
+    first = plan_of_call(case, metadata)
+    metadata.have_initialized = False
+    assert plan_of_call(case, metadata) is not first and metadata.have_initialized
+    metadata.have_initialized, metadata.config = False, None
+    metadata.tile_scheduler_metadata = metadata.num_splits = None
+    workspace = plan_of_call(case, metadata)
+    assert plan_of_call(case, metadata) is workspace
+    assert device.num_plans == 3 and metadata.tile_scheduler_metadata is not None
+
+
 @pytest.fixture
 def driver(monkeypatch):
     """What CUDA's driver and torch say of the current stream of device 0."""

@@ -143,9 +143,8 @@ def check_metadata(metadata: Any, num_splits: Any, config: FlashMLASchedMeta.Con
 
 def is_filled_by_caller(metadata: FlashMLASchedMeta) -> bool:
     """Whether there are metadata in it that no call has left."""
-    prepared = metadata._prepared
-    left = None if prepared is None else prepared.metadata
-    return metadata.tile_scheduler_metadata is not left
+    given, prepared = metadata.tile_scheduler_metadata, metadata._prepared
+    return given is not None and (prepared is None or given is not prepared.metadata)
 
 
 def mark_initialized(

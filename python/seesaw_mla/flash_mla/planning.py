@@ -28,7 +28,6 @@ from .metadata import (
     mark_initialized,
 )
 
-
 _DEFAULT_STREAM = 0  # CUDA's; it cannot be captured
 _NOT_CAPTURING = 0  # CU_STREAM_CAPTURE_STATUS_NONE
 
@@ -76,7 +75,7 @@ def plan_of_call(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Plan,
     """The plan of a call and its workspace, made here unless a call before has left them in
     `metadata`. Enqueues on torch's current stream and waits for nothing."""
     if type(metadata) is FlashMLASchedMeta and num_splits is None:
-        prepared = metadata._prepared
+        prepared = _left_by_a_call(metadata)
         if prepared is not None and prepared.metadata is metadata.tile_scheduler_metadata:
             try:
                 shapes_and_rules = call.shapes_and_rules()
@@ -95,7 +94,7 @@ def plan_of_call(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Plan,
         mark_initialized(metadata, config, call.q.device)
         return planned
     problem = call.problem("throughput")
-    prepared = metadata._prepared
+    prepared = _left_by_a_call(metadata)
     if prepared is None or prepared.plan is None or prepared.problem != problem:
         prepared = _prepare(call, problem)
     elif not _is_current(prepared, call):
@@ -120,7 +119,7 @@ def traced_plan(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Tensor
     call.check()
     is_own = isinstance(metadata, FlashMLASchedMeta) and not is_filled_by_caller(metadata)
     problem = call.problem("throughput" if is_own else _mode_of(metadata))
-    prepared = metadata._prepared if is_own else None
+    prepared = _left_by_a_call(metadata) if is_own else None
     if prepared is not None and prepared.workspace is not None:
         # One by one: compared as a whole, torch.compile would fix what is a symbol.
         if all(planned == given for planned, given in zip(prepared.problem, problem, strict=True)):
@@ -133,6 +132,11 @@ def traced_plan(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Tensor
                 problem, workspace=workspace, metadata=metadata.tile_scheduler_metadata
             )
     return workspace, problem
+
+
+def _left_by_a_call(metadata: FlashMLASchedMeta) -> Prepared | None:
+    """Nothing, once the caller has said that it is not initialized."""
+    return metadata._prepared if metadata.have_initialized else None
 
 
 def _mode_of(metadata: Any) -> str:
