@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import importlib
 import sys
 import threading
 from typing import Any
@@ -71,6 +72,11 @@ def _type_beside(like: Any, dtype: str) -> Any:
     return beside if getattr(beside, "name", "") == dtype else "uint16"
 
 
+@functools.cache
+def _jax_module(name: str) -> Any:
+    return importlib.import_module("jax." + name)
+
+
 def _jax_device(array: Any) -> Any:
     (device,) = array.devices()
     return device
@@ -85,16 +91,12 @@ def _jax_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int
     """Arrays of JAX are never written: what is written is memory that becomes one afterwards."""
     if ordinal < 0:
         return _core._host_array(shape, dtype)
-    import jax.numpy
-
-    memory = jax.numpy.empty(shape, dtype, device=_jax_device(like))
+    memory = _jax_module("numpy").empty(shape, dtype, device=_jax_device(like))
     return _core._exporter(memory, _jax_stream(like, ordinal))
 
 
 def _jax_result(memory: Any) -> Any:
-    import jax.dlpack
-
-    return jax.dlpack.from_dlpack(memory)
+    return _jax_module("dlpack").from_dlpack(memory)
 
 
 class _Kept:
@@ -115,9 +117,7 @@ class _Kept:
 
     def _mark(self, array: Any, ordinal: int) -> Any:
         """An array that is ready when the stream has come to where it is now."""
-        import jax.numpy
-
-        byte = jax.numpy.zeros(1, "uint8", device=_jax_device(array))
+        byte = _jax_module("numpy").zeros(1, "uint8", device=_jax_device(array))
         return _jax_result(_core._exporter(byte, _jax_stream(array, ordinal)))
 
 

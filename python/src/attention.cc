@@ -38,10 +38,10 @@ void keep_device_workspace(Plan& plan, nb::handle like, const Executor& device) 
 /// The workspace of a call: given, or the plan's own.
 class CallWorkspace {
  public:
-  CallWorkspace(Plan& plan, nb::handle given, const Executor& executor)
-      : plan_(plan), is_given_(!given.is_none()) {
+  CallWorkspace(Plan& plan, nb::object given, const Executor& executor)
+      : plan_(plan), is_given_(!given.is_none()), owner_(std::move(given)) {
     if (is_given_) {
-      array_ = output("workspace", given, executor);
+      array_ = output("workspace", owner_, executor);
       bytes_ = workspace_bytes(array_);
     } else if (executor.kind() == DeviceKind::kCuda) {
       const Plan::DeviceWorkspace& own = plan.device_workspace;
@@ -52,6 +52,9 @@ class CallWorkspace {
       bytes_ = own.bytes;
     }
   }
+
+  /// Whoever keeps the memory; None for memory of the host that is the plan's.
+  const nb::object& owner() const { return owner_; }
 
   /// `call(work plan, workspace)`, without the interpreter's lock.
   template <typename Call>
@@ -69,12 +72,12 @@ class CallWorkspace {
  private:
   Plan& plan_;
   bool is_given_;
-  Output array_;
   nb::object owner_;
+  Output array_;
   std::span<std::byte> bytes_;
 };
 
-void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::handle workspace) {
+void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::object workspace) {
   const nb::handle like = kv_lengths.is_none() ? workspace : kv_lengths;
   if (executor == nullptr && like.is_none()) {
     if (plan.device_kind() == DeviceKind::kCpu) return;  // nothing of it is needed
@@ -85,10 +88,11 @@ void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::hand
   if (workspace.is_none() && runs->kind() == DeviceKind::kCuda) {
     keep_device_workspace(plan, like, *runs);
   }
-  CallWorkspace(plan, workspace, *runs).run([&](const WorkPlan& work, std::span<std::byte> bytes) {
+  CallWorkspace memory(plan, std::move(workspace), *runs);
+  memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     return prepare(work, lengths.view, bytes, *runs);
   });
-  tell_enqueued(like, *runs, workspace);
+  tell_enqueued(like, *runs, memory.owner());
 }
 
 /// The arrays behind CacheArgs.
@@ -137,13 +141,13 @@ using ThreeArrays = nb::typed<nb::tuple, nb::any, nb::any, nb::any>;
 
 TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
                      Executor* executor, nb::handle indices, nb::handle top_k_lengths,
-                     nb::handle attn_sink, nb::object out, nb::object lse, nb::handle workspace,
+                     nb::handle attn_sink, nb::object out, nb::object lse, nb::object workspace,
                      std::optional<bool> verify) {
   CallExecutor runs(executor, "q", q);
   const Target target(*runs);
   const Input q_in = input("q", q, target);
   const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
-  CallWorkspace memory(plan, workspace, *runs);
+  CallWorkspace memory(plan, std::move(workspace), *runs);
   const AttentionProblem& p = plan.problem;
   Result result("out", std::move(out), q, {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype, target);
   Result sums("lse", std::move(lse), q, {p.batch, p.h_q, p.s_q}, DType::kFloat32, target);
@@ -154,7 +158,7 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
     const DecodeArgs args{q_in.view, cache.args(), result.memory.view, sums.memory.view, bytes};
     return decode(work, args, *runs, check_of(verify, *runs));
   });
-  tell_enqueued(q, target, kv_cache, block_table, attn_sink, workspace, result.array.memory(),
+  tell_enqueued(q, target, kv_cache, block_table, attn_sink, memory.owner(), result.array.memory(),
                 sums.array.memory());
   return TwoArrays(nb::make_tuple(result.array.take(), sums.array.take()));
 }
@@ -162,12 +166,12 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
 ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
                         Executor* executor, nb::handle indices, nb::handle top_k_lengths,
                         nb::handle attn_sink, nb::object out, nb::object lse, nb::object max_logits,
-                        nb::handle workspace, std::optional<bool> verify) {
+                        nb::object workspace, std::optional<bool> verify) {
   CallExecutor runs(executor, "q", q);
   const Target target(*runs);
   const Input q_in = input("q", q, target);
   const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
-  CallWorkspace memory(plan, workspace, *runs);
+  CallWorkspace memory(plan, std::move(workspace), *runs);
   const AttentionProblem& p = plan.problem;
   const std::int64_t total_q = q_in.view.dim(0);
   Result result("out", std::move(out), q, {total_q, p.h_q, p.d_v}, p.out_dtype, target);

@@ -1,6 +1,7 @@
 """Arrays of torch, JAX and numpy on the CPU: what goes in, what comes back, what is refused."""
 
 import sys
+import weakref
 
 import ml_dtypes
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from test_decode import TYPES, Case
 
 import seesaw_mla as sm
+from seesaw_mla import _frameworks
 
 
 def to_torch(array):
@@ -164,6 +166,46 @@ def test_arrays_of_jax_are_no_outputs(rng, name):
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is an immutable .*, must be writable"):
         case.run(executor=None, **{name: given})
     assert bool((given == 7.0).all())
+
+
+def test_memory_for_results_of_jax_on_a_device(monkeypatch):
+    """Here on the CPU, which has no streams."""
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    monkeypatch.setattr(_frameworks, "_jax_stream", lambda array, ordinal: None)
+    like = jax.numpy.zeros(3)
+    memory = _frameworks._jax_empty(like, (2, 5), (5, 1), "bfloat16", 0)
+    results = [_frameworks._jax_result(memory) for _ in range(2)]
+    assert results[0].dtype == "bfloat16" and results[0].shape == (2, 5)
+    assert results[0].unsafe_buffer_pointer() == results[1].unsafe_buffer_pointer()
+    mark = _frameworks._Kept()._mark(like, 0)
+    assert mark.block_until_ready().is_ready()
+
+
+def test_arrays_are_kept_for_jax_until_their_call_is_done(monkeypatch):
+    class Mark:
+        ready = False
+
+        def is_ready(self):
+            return self.ready
+
+    class Array:
+        pass
+
+    marks = [Mark(), Mark(), Mark()]
+    upcoming = iter(marks)
+    kept = _frameworks._Kept()
+    monkeypatch.setattr(kept, "_mark", lambda array, ordinal: next(upcoming))
+
+    def add():
+        array = Array()
+        kept.add((array,), 0)
+        return weakref.ref(array)
+
+    first, second = add(), add()
+    assert first() and second()
+    marks[0].ready = True
+    third = add()
+    assert first() is None and second() and third()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
