@@ -44,6 +44,15 @@ def test_plan_of_host_lengths(rng, device, producer):
     case.check(case.decode(plan))
 
 
+def test_no_requests(rng, device, producer):
+    case = DeviceCase(rng, device, producer, lengths=(5,))
+    case.problem.batch = 0
+    plan = sm.plan_for_device_lengths(case.problem, device)
+    sm.prepare(plan, case.lengths[:0])
+    out, lse = case.decode(plan, q=case.q[:0], block_table=case.table[:0])
+    assert tuple(out.shape) == (0, 1, 16, 512) and tuple(lse.shape) == (0, 16, 1)
+
+
 def test_given_workspace(rng, device, torch_arrays):
     case = DeviceCase(rng, device, torch_arrays)
     plan = sm.plan(case.problem, device, case.case.lengths)
