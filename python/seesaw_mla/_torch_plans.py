@@ -162,6 +162,32 @@ def decode_problem(
     )
 
 
+def shapes_and_rules(
+    q: Tensor,
+    kv_cache: Tensor,
+    head_dim_v: int,
+    softmax_scale: float | None,
+    causal: bool,
+    attn_sink: Tensor | None,
+) -> tuple[Any, ...]:
+    """What decode_problem is made of, quicker than it is made, and the device: calls for which this
+    is equal have the same problem, unless it is (None,): something is no tensor."""
+    try:
+        return (
+            q.shape,
+            kv_cache.shape,
+            q.dtype,
+            kv_cache.dtype,
+            q.device,
+            head_dim_v,
+            softmax_scale,
+            causal,
+            attn_sink is None,
+        )
+    except AttributeError:
+        return (None,)
+
+
 @functools.cache
 def cpu_device() -> DeviceSpec:
     return probe_cpu()

@@ -15,7 +15,7 @@ seesaw_mla::plan_decode, ::decode and ::decode_out. No gradient is computed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from ._torch_plans import (
     host_plan,
     prepared_workspace,
     restated,
+    shapes_and_rules,
 )
 
 __all__ = ["decode", "plan_decode"]
@@ -144,24 +145,42 @@ def decode(
     current stream and may be captured. Raises InvalidArgumentError, UnsupportedError, and on the
     CPU CorruptDataError for a page or length that is out of range.
     """
+    arrays = (q, kv_cache, block_table, cache_seqlens)
+    asked: tuple[Any, ...] = ()
+    if workspace is not None and not is_traced(q):
+        asked = shapes_and_rules(q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink)
+        asked = (*asked, mode)
+        ready = getattr(workspace, "_seesaw_ready", None)
+        if ready is not None and ready.asked == asked:
+            return _launch(ready.plan, arrays, workspace, attn_sink, out, lse)
     check_tensor("q", q, 4, "[b, s_q, h_q, d_qk]")
     check_tensor("kv_cache", kv_cache, 4, "[num_pages, page_size, h_kv, d_qk]")
     check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
     problem = decode_problem(
         q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, mode
     )
-    arrays = (q, kv_cache, block_table, cache_seqlens)
-    if not is_traced(q):
-        return _run(arrays, workspace, problem, attn_sink, out, lse)
-    if workspace is None:
-        workspace = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
-    return call_operator(arrays, workspace, problem, attn_sink, out, lse)
+    if is_traced(q):
+        if workspace is None:
+            workspace = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
+        return call_operator(arrays, workspace, problem, attn_sink, out, lse)
+    results = _plan_and_launch(arrays, workspace, problem, attn_sink, out, lse)
+    if workspace is not None and q.is_cuda:
+        plan = device_plan(problem, q.device.index)
+        workspace._seesaw_ready = _Ready(asked, plan)  # type: ignore[attr-defined]
+    return results
+
+
+class _Ready(NamedTuple):
+    """Left in a workspace by a call: what is asked for like this takes that plan."""
+
+    asked: tuple[Any, ...]
+    plan: Plan
 
 
 Arrays = tuple[Tensor, Tensor, Tensor, Tensor]  # q, kv_cache, block_table, cache_seqlens
 
 
-def _run(
+def _plan_and_launch(
     arrays: Arrays,
     workspace: Tensor | None,
     problem: DecodeProblem,
@@ -169,9 +188,35 @@ def _run(
     out: Tensor | None,
     lse: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    q, kv_cache, block_table, cache_seqlens = arrays
+    """With the workspace as it is, or planned here where there is none."""
+    q, _, _, cache_seqlens = arrays
     try:
-        work, workspace = _planned(q, cache_seqlens, workspace, problem)
+        if not q.is_cuda:
+            work, workspace = host_plan(problem, cache_seqlens), None
+        elif workspace is None:
+            workspace = prepared_workspace(problem, cache_seqlens, q.device)
+            work = device_plan(problem, q.device.index)
+        elif (planned := getattr(workspace, "_seesaw_problem", problem)) == problem:
+            work = device_plan(problem, q.device.index)
+        else:
+            raise InvalidArgumentError(
+                f"workspace: was planned for {planned}, must be planned for {problem}"
+            )
+    except (SeesawError, TypeError) as error:
+        raise restated(error) from None
+    return _launch(work, arrays, workspace, attn_sink, out, lse)
+
+
+def _launch(
+    work: Plan,
+    arrays: Arrays,
+    workspace: Tensor | None,
+    attn_sink: Tensor | None,
+    out: Tensor | None,
+    lse: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    q, kv_cache, block_table, _ = arrays
+    try:
         results: tuple[Tensor, Tensor] = decode_arrays(
             work,
             q,
@@ -185,21 +230,6 @@ def _run(
         return results
     except (SeesawError, TypeError) as error:
         raise restated(error) from None
-
-
-def _planned(
-    q: Tensor, cache_seqlens: Tensor, workspace: Tensor | None, problem: DecodeProblem
-) -> tuple[Plan, Tensor | None]:
-    """The plan of a call and its workspace, planned here where it was not before."""
-    if not q.is_cuda:
-        return host_plan(problem, cache_seqlens), None
-    if workspace is None:
-        workspace = prepared_workspace(problem, cache_seqlens, q.device)
-    elif (planned := getattr(workspace, "_seesaw_problem", problem)) != problem:
-        raise InvalidArgumentError(
-            f"workspace: was planned for {planned}, must be planned for {problem}"
-        )
-    return device_plan(problem, q.device.index), workspace
 
 
 # The operators. All that a plan depends on besides the lengths goes into them as plain numbers.
@@ -277,7 +307,7 @@ def _decode_operator(
         q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, schedule_mode
     )
     arrays = (q, kv_cache, block_table, cache_seqlens)
-    return _run(arrays, workspace, problem, attn_sink, out, lse)
+    return _plan_and_launch(arrays, workspace, problem, attn_sink, out, lse)
 
 
 def _decode_out_operator(*arguments: Any) -> None:

@@ -88,6 +88,27 @@ def test_bad_plans():
         st.plan_decode(lengths, h_q=8, dtype=torch.int32)
 
 
+def test_a_workspace_keeps_the_plan_of_the_calls_that_it_serves(rng, monkeypatch):
+    """On a device, which is left out: the plan is the CPU's, and what would look it up fails."""
+    case = PagedCase(rng, LENGTHS)
+    names = (*case.arrays()[:2], case.d_v, 0.2, False, None)
+    problem = _torch_plans.decode_problem(*names[:5], False, "throughput")
+    plan = _torch_plans.host_plan(problem, case.cache_seqlens)
+    workspace = torch.empty(plan.workspace_bytes, dtype=torch.uint8)
+    asked = (*_torch_plans.shapes_and_rules(*names), "throughput")
+    workspace._seesaw_ready = st._Ready(asked, plan)
+    monkeypatch.setattr(st, "host_plan", None)
+    rules = {"head_dim_v": case.d_v, "softmax_scale": 0.2}
+    out, lse = st.decode(*case.arrays(), workspace, **rules)
+    case.check(out, lse, scale=0.2)
+    others = ({"causal": True}, {"softmax_scale": 0.3}, {"mode": "latency"}, {"head_dim_v": 32})
+    for other in others:
+        with pytest.raises(TypeError, match="NoneType"):  # looks for a plan of its own
+            st.decode(*case.arrays(), workspace, **{**rules, **other})
+    with pytest.raises(TypeError, match="^kv_cache: is list"):
+        st.decode(case.q, [], *case.arrays()[2:], workspace, **rules)
+
+
 def operator_arguments(case, causal=True):
     workspace = plan_for(case, causal=causal)
     return (*case.arrays(), workspace, case.d_v, 0.1, causal, None, "throughput")

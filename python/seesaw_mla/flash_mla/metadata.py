@@ -31,7 +31,7 @@ class Prepared:
     stream: int = 0  # CUDA: the stream that the workspace was allocated on
     capture: int = 0  # CUDA: the graph capture in which the workspace has its contents; 0: in none
     metadata: Tensor | None = None  # tile_scheduler_metadata as left; the caller's if it is another
-    shapes_and_rules: tuple[Any, ...] = ()  # of the last call: what was checked then still holds
+    shapes_and_rules: tuple[Any, ...] = ()  # of the last call: what was checked then holds
 
 
 @dataclasses.dataclass

@@ -17,6 +17,7 @@ from .._torch_plans import (
     device_plan,
     host_plan,
     prepared_workspace,
+    shapes_and_rules,
 )
 from .metadata import (
     FlashMLASchedMeta,
@@ -45,19 +46,8 @@ class DenseCall(NamedTuple):
     attn_sink: Tensor | None
 
     def shapes_and_rules(self) -> tuple[Any, ...]:
-        """Calls for which this is equal have the same problem, on the same device."""
         q, k_cache, _, _, head_dim_v, softmax_scale, causal, attn_sink = self
-        return (
-            q.shape,
-            k_cache.shape,
-            q.dtype,
-            k_cache.dtype,
-            q.device,
-            head_dim_v,
-            softmax_scale,
-            causal,
-            attn_sink is None,
-        )
+        return shapes_and_rules(q, k_cache, head_dim_v, softmax_scale, causal, attn_sink)
 
     def check(self) -> None:
         """Raises for what could not be described as a problem."""
@@ -76,14 +66,14 @@ def plan_of_call(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Plan,
     `metadata`. Enqueues on torch's current stream and waits for nothing."""
     if type(metadata) is FlashMLASchedMeta and num_splits is None:
         prepared = _left_by_a_call(metadata)
-        if prepared is not None and prepared.metadata is metadata.tile_scheduler_metadata:
-            try:
-                shapes_and_rules = call.shapes_and_rules()
-            except AttributeError:  # something is no tensor: said below
-                shapes_and_rules = ()
-            if prepared.shapes_and_rules == shapes_and_rules and _is_current(prepared, call):
-                assert prepared.plan is not None  # whoever sets shapes_and_rules has planned
-                return prepared.plan, prepared.workspace
+        if (
+            prepared is not None
+            and prepared.metadata is metadata.tile_scheduler_metadata
+            and prepared.shapes_and_rules == call.shapes_and_rules()
+            and _is_current(prepared, call)
+        ):
+            assert prepared.plan is not None  # whoever sets shapes_and_rules has planned
+            return prepared.plan, prepared.workspace
     config = config_of(call.q, call.k_cache, call.causal)
     check_metadata(metadata, num_splits, config)
     call.check()
