@@ -7,8 +7,9 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 MODEL ?= models/tiny-deepseek-v3
 FUZZ_SECONDS ?= 60
-# Compiled objects are kept by ccache where it is installed.
-CCACHE := $(shell command -v ccache)
+# Compiled objects are kept by ccache where it is installed, so that the tests and the Python package
+# share the library's. Looked for in each recipe: a goal before may have installed it.
+CCACHE = $(shell command -v ccache)
 export CMAKE_C_COMPILER_LAUNCHER ?= $(CCACHE)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(CCACHE)
 export CMAKE_CUDA_COMPILER_LAUNCHER ?= $(CCACHE)
@@ -17,7 +18,7 @@ export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 .PHONY: help
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
-	  printf '  make %-12s %s\n' "$$name" "$$what"; done
+	  printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 # A program alone needs no test framework: a tree that was never configured is configured without
 # the tests, one that was keeps them.
@@ -31,30 +32,38 @@ demo: ## complete prompts with the model in models/, on the best device present
 	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_cli
 	@tools/demo.sh build/release/seesaw $(MODEL)
 
+# The system packages of a goal. A target of its own, for what make reads of the environment (ccache)
+# is read before a recipe begins.
+packages-%:
+	@tools/setup.sh $*
+
 .PHONY: build
-build: ## build the library, the command line, the tests and the examples
-	@tools/setup.sh test
+build: packages-test ## build the library, the command line, the tests and the examples
 	@cmake --preset cpu
 	@cmake --build --preset cpu --parallel $(JOBS)
 
 .PHONY: test
-test: build ## run every test that needs no GPU
+test: test-library test-python ## run every test that needs no GPU
+
+.PHONY: test-library
+test-library: build ## run those of the library and the command line
 	@ctest --preset cpu
 
 .PHONY: test-asan
-test-asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@tools/setup.sh test
+test-asan: packages-test ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/sanitize.sh asan-ubsan $(JOBS)
 
 .PHONY: test-tsan
-test-tsan: ## run the tests under ThreadSanitizer
-	@tools/setup.sh test
+test-tsan: packages-test ## run the tests under ThreadSanitizer
 	@tools/sanitize.sh tsan $(JOBS)
 
 .PHONY: test-python
-test-python: ## build the Python package for the CPU in a virtual environment and test it
-	@tools/setup.sh python
+test-python: packages-python ## those of the Python package, on a wheel for the CPU, with numpy alone
 	@tools/python_test.sh $(TEST_ARGS)
+
+.PHONY: test-torch
+test-torch: packages-python ## the same with PyTorch and JAX from PyPI (5 GB)
+	@tools/python_test.sh --frameworks $(TEST_ARGS)
 
 .PHONY: coverage
 coverage: ## run the tests and report line and branch coverage in build/coverage/report
@@ -84,19 +93,30 @@ bench-cpu: ## measure the CPU backend beside its baselines and the machine's lim
 	@build/release/benchmarks/seesaw_bench_cpu --json benchmarks/results/cpu.json $(BENCH_ARGS)
 
 .PHONY: gpu-build
-gpu-build: ## build the GPU part and run what of its tests needs no GPU
-	@tools/setup.sh test
+gpu-build: packages-test packages-python ## build the GPU part and run what of its tests needs no GPU
 	@JOBS=$(JOBS) tools/gpu_build.sh
 
 .PHONY: gpu-test
-gpu-test: ## run the tests that need a CUDA device (TEST_ARGS: GoogleTest flags, or --sanitize)
-	@tools/setup.sh test
-	@JOBS=$(JOBS) tools/gpu_test.sh $(TEST_ARGS)
+gpu-test: packages-test packages-python ## run the tests that need a CUDA device (TEST_ARGS: the C++ ones by tools/gpu_test.sh)
+	@failed=0; JOBS=$(JOBS) tools/gpu_test.sh $(TEST_ARGS) || failed=1; \
+	  $(if $(TEST_ARGS),,tools/gpu_python.sh || failed=1;) exit $$failed
+
+.PHONY: gpu-test-python
+gpu-test-python: packages-python ## run the Python package's alone (TEST_ARGS: pytest's)
+	@tools/gpu_python.sh $(TEST_ARGS)
 
 .PHONY: gpu-bench
 gpu-bench: ## measure decode on a CUDA device beside the device's limits (BENCH_ARGS=--quick)
 	@tools/setup.sh demo
 	@JOBS=$(JOBS) tools/gpu_bench.sh $(BENCH_ARGS)
+
+.PHONY: bench-python
+bench-python: ## measure what a call from Python costs the host (BENCH_ARGS: --device cuda)
+	@tools/python_bench.sh benchmarks/python/host_cost.py $(BENCH_ARGS)
+
+.PHONY: peer-bench
+peer-bench: ## time decode beside flash_mla and FlashInfer, where they are installed (BENCH_ARGS)
+	@tools/python_bench.sh -m benchmarks.peers $(or $(BENCH_ARGS),--module flash_mla --flashinfer)
 
 .PHONY: format
 format: ## rewrite every C and C++ file in the project's format

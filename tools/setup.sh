@@ -5,8 +5,8 @@
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libcli11-dev libopenblas-dev)
-test_packages=(libgtest-dev libgmock-dev python3 pkgconf)
-python_packages=(g++ cmake ninja-build libfmt-dev python3-dev python3-venv)
+test_packages=(libgtest-dev libgmock-dev python3 pkgconf ccache)
+python_packages=(g++ cmake ninja-build libfmt-dev python3-dev python3-venv ccache)
 bench_packages=(libdnnl-dev libbenchmark-dev)
 coverage_packages=(gcovr)
 fuzz_packages=(clang llvm)
@@ -41,6 +41,7 @@ is_usable() {
   case "$1" in
     g++) has_command "${CXX:-c++}" && has_header concepts ;;
     cmake | clang | clang-format | clang-tidy | shellcheck | gcovr | python3) has_command "$1" ;;
+    ccache) has_command ccache || ! has_command apt-get ;; # without it more is compiled twice
     python3-dev) has_python_header ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     ninja-build) has_command ninja ;;
