@@ -29,7 +29,8 @@ Shape = tuple[int, ...]
 
 
 def _torch_stream(array: Any, ordinal: int) -> int:
-    return sys.modules["torch"].cuda.current_stream(ordinal).cuda_stream  # type: ignore[no-any-return]
+    cuda = sys.modules["torch"].cuda
+    return cuda.current_stream(ordinal).cuda_stream  # type: ignore[no-any-return]
 
 
 @functools.cache

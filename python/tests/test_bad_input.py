@@ -76,7 +76,9 @@ def test_output_that_overlaps_itself(case):
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-@pytest.mark.parametrize("value", [3, "text", [[1.0]], object(), {}, np.array(["a"]), np.array([{}])])
+@pytest.mark.parametrize(
+    "value", [3, "text", [[1.0]], object(), {}, np.array(["a"]), np.array([{}])]
+)
 def test_no_array(case, name, value):
     with pytest.raises(TypeError, match=f"{name}: is "):
         case.run(**{name: value})

@@ -69,5 +69,6 @@ FRAMEWORKS = "{'torch', 'jax', 'cupy'} & set(sys.modules)"
     ],
 )
 def test_imports_no_framework(program):
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.endswith("set()\n")

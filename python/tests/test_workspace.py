@@ -42,7 +42,7 @@ def test_bytes_beyond_the_plans_are_not_written(rng):
         (lambda w: aligned(w.size, offset=1), sm.InvalidArgumentError, "workspace"),
         (lambda w: w.view(np.float32), sm.InvalidArgumentError, "workspace.dtype: is float32"),
         (lambda w: w[None], sm.InvalidArgumentError, "workspace.rank: is 2"),
-        (lambda w: aligned(2 * w.size)[::2], sm.InvalidArgumentError, r"workspace.stride\[0\]: is 2"),
+        (lambda w: aligned(2 * w.size)[::2], sm.InvalidArgumentError, r"workspace.stride\[0\]"),
         (lambda w: w.tobytes(), sm.InvalidArgumentError, "workspace: is read-only"),
         (lambda w: w.size, TypeError, "workspace: is int"),
     ],
@@ -103,7 +103,8 @@ def test_replan_beside_calls(rng):
 def test_outputs_that_begin_where_another_array_does(rng, name, other):
     case = Case(rng)
     memory = np.zeros(8192, np.float32)
-    shapes = {"q": (4, 2, 4, 96), "kv_cache": (1, 16, 1, 96), "out": (4, 2, 4, 64), "lse": (4, 4, 2)}
+    shapes = {"q": (4, 2, 4, 96), "kv_cache": (1, 16, 1, 96)}
+    shapes |= {"out": (4, 2, 4, 64), "lse": (4, 4, 2)}
     arrays = {key: memory[: np.prod(shapes[key])].reshape(shapes[key]) for key in (name, other)}
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is where {other} is"):
         case.run(**arrays)
