@@ -8,6 +8,9 @@ set -euo pipefail
 folder=$(realpath -m "${1:?usage: tools/python_package.sh FOLDER}")
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+# The compiler by the name that CMake finds otherwise, not the one Python was built with: ccache tells
+# them apart, and the library's objects are to be those of the tests.
+export CC=${CC:-cc} CXX=${CXX:-c++}
 root=build/python/$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if [ -e "$folder" ] && [ ! -d "$folder/seesaw_mla" ] && [ -n "$(ls -A "$folder")" ]; then
   echo "python_package: $folder holds other things; name a new folder" >&2

@@ -8,6 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+# The compiler by the name that CMake finds otherwise, not the one Python was built with: ccache tells
+# them apart, and the library's objects are to be those of the tests.
+export CC=${CC:-cc} CXX=${CXX:-c++}
 frameworks=(torch==2.11.0 jax==0.10.2)
 environment=numpy
 if [ "${1:-}" = --frameworks ]; then
