@@ -4,6 +4,7 @@
 #   tools/python_test.sh [--frameworks] [pytest arguments]
 # --frameworks brings PyTorch and JAX too (2 GB to fetch, 5 on the disk), in an environment of its
 # own; without it the tests that need them are skipped, unless the interpreter has them already.
+# Exits with 75 where there is no room for them, or PyPI does not give them.
 # PYTHON names the interpreter (python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,7 +49,14 @@ if [ "$environment" = numpy ] && "$python" -c 'import torch' 2>/dev/null; then
   site=(--system-site-packages)
 fi
 make_venv "$venv" "${site[@]}"
-if [ "$environment" = frameworks ]; then install "$venv" --no-compile "${frameworks[@]}"; fi
+if [ "$environment" = frameworks ] && ! "$venv/bin/python" -c 'import torch, jax' 2>/dev/null; then
+  free_gib=$(($(df --output=avail -k "$venv" | tail -n 1) >> 20))
+  if [ "$free_gib" -lt 12 ]; then
+    say "PyTorch and JAX need 12 GiB on the disk while they are installed; $free_gib are free"
+    exit 75
+  fi
+  (install "$venv" --no-compile "${frameworks[@]}") || exit 75
+fi
 install "$venv" --force-reinstall --no-deps "${wheel[0]}"
 install "$venv" 'numpy>=1.25'
 # At run time the package needs numpy and nothing else: this comes before what the tests need.
