@@ -2,10 +2,13 @@
 
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 
 #include "frameworks.h"
+#include "interpreter.h"
 
 namespace seesaw::python {
 namespace {
@@ -23,7 +26,7 @@ std::string dtype_name(nb::handle object) {
 }
 
 std::string text_of(nb::dlpack::dtype type) {
-  const char* kind = "type";
+  const char* kind = "DLPack type of bits ";
   switch (static_cast<Code>(type.code)) {
     case Code::Int:
       kind = "int";
@@ -43,10 +46,36 @@ std::string text_of(nb::dlpack::dtype type) {
     case Code::Bfloat:
       kind = "bfloat";
       break;
+    case Code::Float8_E3M4:
+      return "float8_e3m4";
+    case Code::Float8_E4M3:
+      return "float8_e4m3 (not e4m3fn)";
+    case Code::Float8_E4M3B11FNUZ:
+      return "float8_e4m3b11fnuz";
+    case Code::Float8_E4M3FNUZ:
+      return "float8_e4m3fnuz";
+    case Code::Float8_E5M2:
+      return "float8_e5m2";
+    case Code::Float8_E5M2FNUZ:
+      return "float8_e5m2fnuz";
+    case Code::Float8_E8M0FNU:
+      return "float8_e8m0fnu";
     default:
       break;
   }
   return kind + std::to_string(type.bits);
+}
+
+/// The element types that an argument is ever of.
+const char* types_of(std::string_view name) {
+  constexpr std::string_view kInt32[] = {"block_table", "indices",   "top_k_lengths",
+                                         "kv_lengths",  "q_lengths", "cache_seqlens"};
+  constexpr std::string_view kFloat32[] = {"attn_sink", "lse", "max_logits"};
+  if (std::ranges::find(kInt32, name) != std::end(kInt32)) return "int32";
+  if (std::ranges::find(kFloat32, name) != std::end(kFloat32)) return "float32";
+  if (name == "slot_mapping") return "int64";
+  if (name == "workspace") return "uint8";
+  return "float32, bfloat16 (or its bits as uint16), float16 or float8_e4m3fn";
 }
 
 DType dtype_of(const char* name, nb::dlpack::dtype type) {
@@ -60,9 +89,7 @@ DType dtype_of(const char* name, nb::dlpack::dtype type) {
   if (is(Code::Int, 64)) return DType::kInt64;
   if (is(Code::UInt, 8)) return DType::kUInt8;
   if (is(Code::Float8_E4M3FN, 8)) return DType::kFloat8E4M3;
-  refuse((std::string(name) + ".dtype").c_str(), text_of(type),
-         "float32, bfloat16 (or its bits as uint16), float16, float8_e4m3fn, int32, int64 or "
-         "uint8");
+  refuse((std::string(name) + ".dtype").c_str(), text_of(type), types_of(name));
 }
 
 void check_place(const char* name, const Place& place, const Target& target) {
@@ -114,6 +141,28 @@ void fill(const Layout& layout, View& view) {
   }
 }
 
+/// Whether elements may be other than their memory says, as torch's lazy negation makes them:
+/// imaginary parts of conjugated complex tensors. As such they have no odd stride.
+bool may_be_negated(const ConstTensorView& view) {
+  if (view.dtype == DType::kInt32 || view.dtype == DType::kUInt8) return false;
+  bool is_odd_somewhere = false;
+  for (int i = std::min(view.rank, kMaxRank) - 1; i >= 0; --i) {
+    const bool is_odd = view.step(i) % 2 != 0;
+    if (is_odd && view.dim(i) > 1) return false;
+    is_odd_somewhere |= is_odd;
+  }
+  // Where there is but one element no stride says anything for certain.
+  return view.num_elements() > 1 || !is_odd_somewhere;
+}
+
+void check_sign(const char* name, const ArrayType& type, nb::handle object,
+                const ConstTensorView& view) {
+  if (!type.is_tensor || !may_be_negated(view)) return;
+  if (object.attr("is_neg")().is(Py_True)) {
+    refuse(name, "a tensor with the negative bit", "resolved by resolve_neg()");
+  }
+}
+
 void check_rank(const char* name, int rank) {
   if (rank == 0) refuse((std::string(name) + ".rank").c_str(), "0", "at least 1");
 }
@@ -152,17 +201,34 @@ nb::object capsule_for(nb::handle object, const Target& target) {
 template <typename Array>
 bool try_import(nb::handle object, Array& array) {
   if (nb::try_cast(object, array) && array.is_valid()) return true;
-  PyErr_Clear();
+  clear_failure();
   return false;
+}
+
+/// The DLPack capsule of an array on the CPU whose producer is written in Python: nanobind asks for
+/// one as well, but drops whatever is raised meanwhile, an interrupt too. Else the object itself.
+nb::object capsule_or_buffer(nb::handle object) {
+  if (PyObject_CheckBuffer(object.ptr()) != 0 || !nb::hasattr(object, "__dlpack__")) {
+    return nb::borrow(object);
+  }
+  const nb::object dlpack = object.attr("__dlpack__");
+  try {
+    return dlpack(nb::arg("max_version") = nb::make_tuple(1, 1));
+  } catch (const nb::python_error& error) {  // producers from before max_version
+    if (!error.matches(PyExc_TypeError)) throw;
+  }
+  return dlpack();
 }
 
 template <typename Array>
 bool import_array(const Source& source, bool is_on_device, const Target& target, Array& array) {
   if (!source.object.is_valid()) return false;
-  if (!is_on_device) return try_import(source.object, array);
   try {
-    return try_import(capsule_for(source.object, target), array);
-  } catch (const nb::python_error&) {
+    return try_import(
+        is_on_device ? capsule_for(source.object, target) : capsule_or_buffer(source.object),
+        array);
+  } catch (const nb::python_error& error) {
+    check_is_failure(error);
     return false;
   }
 }
@@ -189,6 +255,7 @@ bool exported(const char* name, const ArrayType& type, nb::handle object, const 
         array.stride_ptr()},
        argument.view);
   argument.owner = nb::ndarray<nb::ro>(array);
+  check_sign(name, type, object, argument.view);
   return true;
 }
 
@@ -200,7 +267,9 @@ bool lent(const char* name, const ArrayType& type, nb::handle object, const Targ
   if (type.exchange == nullptr) return false;
   nb::dlpack::dltensor tensor;
   if (type.exchange->dltensor_from_py_object_no_sync(object.ptr(), &tensor) != 0) {
-    refuse_type(name, object, message_of(nb::python_error()));
+    const nb::python_error error;
+    check_is_failure(error);
+    refuse_type(name, object, message_of(error));
   }
   const Place place{tensor.device.device_type, tensor.device.device_id};
   check_place(name, place, target);
@@ -215,6 +284,7 @@ bool lent(const char* name, const ArrayType& type, nb::handle object, const Targ
   fill({static_cast<std::byte*>(tensor.data) + tensor.byte_offset, place,
         dtype_of(name, tensor.dtype), tensor.ndim, tensor.shape, tensor.strides},
        argument.view);
+  check_sign(name, type, object, argument.view);
   return true;
 }
 

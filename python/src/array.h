@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "frameworks.h"
@@ -41,6 +42,10 @@ std::span<std::byte> workspace_bytes(const Output& workspace);
 /// `array` as int32 numbers: a sequence of integers, or an int32 array of rank 1 on the CPU. None
 /// is empty.
 std::vector<std::int32_t> read_lengths(const char* name, nb::handle array);
+
+/// A failure of the library in the words of Python's arguments: `name` at the begin of its message
+/// is `argument` there.
+Status renamed(const Status& status, std::string_view name, const std::string& argument);
 
 /// Throws Error (kInvalidArgument): `argument: is ACTUAL, must be EXPECTED`.
 [[noreturn]] void refuse(const char* argument, const std::string& actual,

@@ -2,6 +2,7 @@
 // held; the library runs without it.
 #include <nanobind/stl/optional.h>
 
+#include <array>
 #include <optional>
 #include <string>
 
@@ -53,6 +54,9 @@ class CallWorkspace {
     }
   }
 
+  /// Of memory that was given: nobody else has any other.
+  Extent extent() const { return {"workspace", is_given_ ? bytes_ : std::span<const std::byte>()}; }
+
   /// Whoever keeps the memory; None for memory of the host that is the plan's.
   const nb::object& owner() const { return owner_; }
 
@@ -77,7 +81,7 @@ class CallWorkspace {
   std::span<std::byte> bytes_;
 };
 
-void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::object workspace) {
+void run_prepare(Plan& plan, nb::handle kv_lengths, OwnedExecutor* executor, nb::object workspace) {
   const nb::handle like = kv_lengths.is_none() ? workspace : kv_lengths;
   if (executor == nullptr && like.is_none()) {
     if (plan.device_kind() == DeviceKind::kCpu) return;  // nothing of it is needed
@@ -89,6 +93,7 @@ void run_prepare(Plan& plan, nb::handle kv_lengths, Executor* executor, nb::obje
     keep_device_workspace(plan, like, *runs);
   }
   CallWorkspace memory(plan, std::move(workspace), *runs);
+  check_apart({memory.extent()}, {{"kv_lengths", lengths.view}});
   memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     return prepare(work, lengths.view, bytes, *runs);
   });
@@ -105,6 +110,16 @@ struct CacheInputs {
         top_k_lengths(optional_input("top_k_lengths", lengths_array, target)),
         attn_sink(optional_input("attn_sink", sink_array, target)) {}
 
+  /// Of all inputs of a call, `query` among them.
+  std::array<Extent, 6> extents(const ConstTensorView& query) const {
+    return {Extent("q", query),
+            Extent("kv_cache", kv_cache.view),
+            Extent("block_table", block_table.view),
+            Extent("indices", indices.view),
+            Extent("top_k_lengths", top_k_lengths.view),
+            Extent("attn_sink", attn_sink.view)};
+  }
+
   CacheArgs args() const {
     return {kv_cache.view, block_table.view, indices.view, top_k_lengths.view, attn_sink.view};
   }
@@ -119,17 +134,11 @@ struct Result {
       : array(name, std::move(given), like, shape, dtype, target),
         memory(output(name, array.memory(), target)) {}
 
+  Extent extent(const char* name) const { return {name, memory.view}; }
+
   ResultArray array;
   Output memory;
 };
-
-/// Only what costs nothing to see: an output that begins where another array does.
-void check_begins_elsewhere(const char* name, const TensorView& out, const char* other_name,
-                            const void* other) {
-  if (out.data == other && out.num_elements() > 0) {
-    refuse(name, std::string("where ") + other_name + " is", "memory of its own");
-  }
-}
 
 DataCheck check_of(std::optional<bool> verify, const Executor& executor) {
   const bool is_verified = verify.value_or(executor.kind() == DeviceKind::kCpu);
@@ -140,7 +149,7 @@ using TwoArrays = nb::typed<nb::tuple, nb::any, nb::any>;
 using ThreeArrays = nb::typed<nb::tuple, nb::any, nb::any, nb::any>;
 
 TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
-                     Executor* executor, nb::handle indices, nb::handle top_k_lengths,
+                     OwnedExecutor* executor, nb::handle indices, nb::handle top_k_lengths,
                      nb::handle attn_sink, nb::object out, nb::object lse, nb::object workspace,
                      std::optional<bool> verify) {
   CallExecutor runs(executor, "q", q);
@@ -151,9 +160,8 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
   const AttentionProblem& p = plan.problem;
   Result result("out", std::move(out), q, {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype, target);
   Result sums("lse", std::move(lse), q, {p.batch, p.h_q, p.s_q}, DType::kFloat32, target);
-  check_begins_elsewhere("out", result.memory.view, "q", q_in.view.data);
-  check_begins_elsewhere("out", result.memory.view, "kv_cache", cache.kv_cache.view.data);
-  check_begins_elsewhere("lse", sums.memory.view, "out", result.memory.view.data);
+  check_apart({memory.extent(), result.extent("out"), sums.extent("lse")},
+              cache.extents(q_in.view));
   memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     const DecodeArgs args{q_in.view, cache.args(), result.memory.view, sums.memory.view, bytes};
     return decode(work, args, *runs, check_of(verify, *runs));
@@ -164,7 +172,7 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
 }
 
 ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
-                        Executor* executor, nb::handle indices, nb::handle top_k_lengths,
+                        OwnedExecutor* executor, nb::handle indices, nb::handle top_k_lengths,
                         nb::handle attn_sink, nb::object out, nb::object lse, nb::object max_logits,
                         nb::object workspace, std::optional<bool> verify) {
   CallExecutor runs(executor, "q", q);
@@ -177,10 +185,9 @@ ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handl
   Result result("out", std::move(out), q, {total_q, p.h_q, p.d_v}, p.out_dtype, target);
   Result sums("lse", std::move(lse), q, {total_q, p.h_q}, DType::kFloat32, target);
   Result maxima("max_logits", std::move(max_logits), q, {total_q, p.h_q}, DType::kFloat32, target);
-  check_begins_elsewhere("out", result.memory.view, "q", q_in.view.data);
-  check_begins_elsewhere("out", result.memory.view, "kv_cache", cache.kv_cache.view.data);
-  check_begins_elsewhere("lse", sums.memory.view, "out", result.memory.view.data);
-  check_begins_elsewhere("max_logits", maxima.memory.view, "lse", sums.memory.view.data);
+  check_apart(
+      {memory.extent(), result.extent("out"), sums.extent("lse"), maxima.extent("max_logits")},
+      cache.extents(q_in.view));
   memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     const PrefillArgs args{q_in.view,        cache.args(),       result.memory.view,
                            sums.memory.view, maxima.memory.view, bytes};

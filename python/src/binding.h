@@ -3,6 +3,8 @@
 
 #include "array.h"
 #include "frameworks.h"
+#include "interpreter.h"
+#include "overlap.h"
 #include "plan_object.h"
 
 namespace seesaw::python {

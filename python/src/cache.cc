@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,19 +16,22 @@ namespace {
 using namespace nb::literals;
 
 void run_append(nb::handle latent, nb::handle rope, nb::handle slot_mapping, nb::handle kv_cache,
-                KvFormat format, Executor* executor) {
+                KvFormat format, OwnedExecutor* executor) {
   CallExecutor runs(executor, "kv_cache", kv_cache);
   const Input latent_in = input("latent", latent, *runs);
   const Input rope_in = optional_input("rope", rope, *runs);
   const Input slots = input("slot_mapping", slot_mapping, *runs);
   const Output cache = output("kv_cache", kv_cache, *runs);
-  const nb::gil_scoped_release without_interpreter;
+  check_apart({{"kv_cache", cache.view}},
+              {{"latent", latent_in.view}, {"rope", rope_in.view}, {"slot_mapping", slots.view}});
+  const WithoutInterpreter without_interpreter;
   throw_if_error(append({latent_in.view, rope_in.view, slots.view, cache.view}, format, *runs));
 }
 
 /// [sum of cache_seqlens, h_kv, d_qk], as gather's own output is.
-ResultArray gathered(const Input& cache, nb::handle cache_seqlens, KvFormat format, nb::object out,
-                     nb::handle kv_cache, const Executor& executor) {
+ResultArray gathered(const Input& cache, const Input& table, nb::handle cache_seqlens,
+                     KvFormat format, nb::object out, nb::handle kv_cache,
+                     const Executor& executor) {
   if (!out.is_none()) return ResultArray("out", out, kv_cache, {}, DType::kFloat32, executor);
   const std::optional<DType> dtype = plain_dtype(format);
   if (!dtype) {
@@ -36,43 +40,52 @@ ResultArray gathered(const Input& cache, nb::handle cache_seqlens, KvFormat form
   }
   if (executor.kind() != DeviceKind::kCpu) refuse("executor", "a CUDA one", "a CPU one");
   if (cache.view.rank != 4) refuse("kv_cache.rank", std::to_string(cache.view.rank), "4");
-  std::int64_t num_tokens = 0;  // a negative length is the library's to refuse
-  for (const std::int32_t length : read_lengths("cache_seqlens", cache_seqlens)) {
-    num_tokens += std::max(length, 0);
-  }
+  const std::vector<std::int32_t> lengths = read_lengths("cache_seqlens", cache_seqlens);
+  const std::int64_t longest = table.view.rank == 2 ? table.view.dim(1) * cache.view.dim(1) : 0;
+  const bool are_possible = std::ranges::all_of(
+      lengths, [&](std::int32_t length) { return 0 <= length && length <= longest; });
+  // The library refuses the others, for which there may be no memory.
+  const std::int64_t num_tokens =
+      are_possible ? std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) : 0;
   return ResultArray("out", out, kv_cache, {num_tokens, cache.view.dim(2), cache.view.dim(3)},
                      *dtype, executor);
 }
 
 nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache_seqlens,
-                   KvFormat format, Executor* executor, nb::object out) {
+                   KvFormat format, OwnedExecutor* executor, nb::object out) {
   CallExecutor runs(executor, "kv_cache", kv_cache);
   const Input cache = input("kv_cache", kv_cache, *runs);
   const Input table = input("block_table", block_table, *runs);
   const Input lengths = input("cache_seqlens", cache_seqlens, *runs);
-  ResultArray result = gathered(cache, cache_seqlens, format, std::move(out), kv_cache, *runs);
+  ResultArray result =
+      gathered(cache, table, cache_seqlens, format, std::move(out), kv_cache, *runs);
   const Output out_array = output("out", result.memory(), *runs);
+  check_apart(
+      {{"out", out_array.view}},
+      {{"kv_cache", cache.view}, {"block_table", table.view}, {"cache_seqlens", lengths.view}});
   {
-    const nb::gil_scoped_release without_interpreter;
+    const WithoutInterpreter without_interpreter;
     throw_if_error(gather({cache.view, table.view, lengths.view, out_array.view}, format, *runs));
   }
   return nb::borrow<nb::any>(result.take());
 }
 
 void run_convert(nb::handle from, KvFormat from_format, nb::handle to, KvFormat to_format,
-                 Executor* executor) {
-  CallExecutor runs(executor, "from", from);
-  const Input source = input("from", from, *runs);
-  const Output target = output("to", to, *runs);
-  const nb::gil_scoped_release without_interpreter;
-  throw_if_error(convert(source.view, from_format, target.view, to_format, *runs));
+                 OwnedExecutor* executor) {
+  CallExecutor runs(executor, "from_array", from);
+  const Input source = input("from_array", from, *runs);
+  const Output target = output("to_array", to, *runs);
+  check_apart({{"to_array", target.view}}, {{"from_array", source.view}});
+  const WithoutInterpreter without_interpreter;
+  const Status status = convert(source.view, from_format, target.view, to_format, *runs);
+  throw_if_error(renamed(renamed(status, "from", "from_array"), "to", "to_array"));
 }
 
 void run_copy_pages(const std::vector<PageCopy>& copies, nb::handle kv_cache, KvFormat format,
-                    Executor* executor) {
+                    OwnedExecutor* executor) {
   CallExecutor runs(executor, "kv_cache", kv_cache);
   const Output cache = output("kv_cache", kv_cache, *runs);
-  const nb::gil_scoped_release without_interpreter;
+  const WithoutInterpreter without_interpreter;
   throw_if_error(copy_pages(copies, cache.view, format, *runs));
 }
 

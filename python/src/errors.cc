@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "binding.h"
 
@@ -33,6 +34,16 @@ PyObject* make_type(nb::module_& module, const char* name, const char* doc, nb::
 void refuse(const char* argument, const std::string& actual, const std::string& expected) {
   throw Error(Status(StatusCode::kInvalidArgument,
                      std::string(argument) + ": is " + actual + ", must be " + expected));
+}
+
+Status renamed(const Status& status, std::string_view name, const std::string& argument) {
+  const std::string_view message = status.message();
+  if (status.is_ok() || !message.starts_with(name)) return status;
+  const std::string_view rest = message.substr(name.size());
+  if (rest.empty() || std::string_view(".:[").find(rest[0]) == std::string_view::npos) {
+    return status;
+  }
+  return Status(status.code(), argument + std::string(rest));
 }
 
 void bind_errors(nb::module_& module) {

@@ -3,7 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
-#include <unistd.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <array>
@@ -64,9 +64,11 @@ const ExchangeApi* exchange_of(nb::handle type) {
 ArrayType look_up_type(PyTypeObject* type) {
   const nb::handle object(reinterpret_cast<PyObject*>(type));
   try {
-    return {type, framework_of(object), exchange_of(object)};
+    const Framework* const framework = framework_of(object);
+    return {type, framework, exchange_of(object),
+            framework != nullptr && framework->package == "torch"};
   } catch (const std::exception&) {  // a type with attributes that raise is of no framework
-    return {type, nullptr, nullptr};
+    return {type};
   }
 }
 
@@ -74,6 +76,14 @@ int number_of(nb::handle object) {
   const long number = PyLong_AsLong(nb::object(nb::int_(object)).ptr());
   if (number == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
   return static_cast<int>(number);
+}
+
+/// JAX's arrays have no memory any more when they were deleted or donated.
+bool is_deleted(nb::handle array) {
+  const nb::object ask = nb::getattr(array, "is_deleted", nb::none());
+  if (PyCallable_Check(ask.ptr()) == 0) return false;
+  bool answer = false;
+  return nb::try_cast(ask(), answer) && answer;
 }
 
 void* current_stream(const ArrayType& type, nb::handle array, int ordinal) {
@@ -195,7 +205,7 @@ Place place_of(const char* name, const ArrayType& type, nb::handle array) {
     if (type.exchange->dltensor_from_py_object_no_sync(array.ptr(), &tensor) == 0) {
       return {tensor.device.device_type, tensor.device.device_id};
     }
-    PyErr_Clear();
+    clear_failure();
   }
   const bool is_on_host = type.framework != nullptr && type.framework->current_stream.is_none();
   if (is_on_host || !nb::hasattr(array, "__dlpack_device__")) return {};
@@ -203,15 +213,47 @@ Place place_of(const char* name, const ArrayType& type, nb::handle array) {
     const nb::object device = array.attr("__dlpack_device__")();
     return {number_of(device[0]), number_of(device[1])};
   } catch (const nb::python_error& error) {
+    check_is_failure(error);
     const std::string type_name = nb::cast<std::string>(nb::str(nb::type_name(array.type())));
+    if (type.framework != nullptr && type.framework->is_immutable && is_deleted(array)) {
+      refuse(name, "a deleted " + type_name, "an array with memory");
+    }
     throw nb::type_error((std::string(name) + ": is " + type_name +
                           ", must be an array that says where it lies: " + message_of(error))
                              .c_str());
   }
 }
 
-CallExecutor::CallExecutor(Executor* given, const char* name, nb::handle array) : executor_(given) {
-  if (given != nullptr) return;
+namespace {
+
+/// That lie between this process and the one that loaded the module; asking costs no system call.
+int number_of_forks() {
+  static int forks = 0;
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { ++forks; });
+  static_cast<void>(registered);
+  return forks;
+}
+
+}  // namespace
+
+OwnedExecutor::OwnedExecutor(Executor executor)
+    : executor_(std::make_unique<Executor>(std::move(executor))), process_(number_of_forks()) {}
+
+OwnedExecutor::~OwnedExecutor() {
+  // Else it would wait for threads that are not here.
+  if (process_ != number_of_forks()) static_cast<void>(executor_.release());
+}
+
+Executor& OwnedExecutor::usable() {
+  if (executor_->kind() == DeviceKind::kCpu && process_ != number_of_forks()) {
+    refuse("executor", "of the process that this one was forked from", "made after the fork");
+  }
+  return *executor_;
+}
+
+CallExecutor::CallExecutor(OwnedExecutor* given, const char* name, nb::handle array)
+    : executor_(given == nullptr ? nullptr : &given->usable()) {
+  if (executor_ != nullptr) return;
   const ArrayType type = array_type_of(array);
   const Place place = place_of(name, type, array);
   if (place.is_host()) {
@@ -227,19 +269,38 @@ CallExecutor::CallExecutor(Executor* given, const char* name, nb::handle array) 
 
 Executor& shared_cpu_executor() {
   static Executor* executor = nullptr;
-  static pid_t owner = 0;
-  if (executor == nullptr || owner != getpid()) {
+  static int owner = 0;
+  if (executor == nullptr || owner != number_of_forks()) {
     executor = new Executor(Executor::cpu());  // never freed: its threads may outlive the module
-    owner = getpid();
+    owner = number_of_forks();
   }
   return *executor;
 }
+
+namespace {
+
+/// No gradient goes through a call: an output that autograd follows would lack its own.
+void check_wants_no_gradient(const char* name, nb::handle array) {
+  if (!array_type_of(array).is_tensor) return;
+  static PyObject* const attribute = PyUnicode_InternFromString("requires_grad");
+  const nb::object required = nb::steal(PyObject_GetAttr(array.ptr(), attribute));
+  if (!required.is_valid()) return clear_failure();
+  if (!required.is(Py_True)) return;
+  if (nb::cast<bool>(nb::module_::import_("torch").attr("is_grad_enabled")())) {
+    refuse(name, "a tensor that requires grad", "one that does not, or be given under no_grad");
+  }
+}
+
+}  // namespace
 
 ResultArray::ResultArray(const char* name, nb::object given, nb::handle like,
                          std::initializer_list<std::int64_t> shape, DType dtype,
                          const Target& target)
     : memory_(std::move(given)) {
-  if (!memory_.is_none()) return;
+  if (!memory_.is_none()) {
+    check_wants_no_gradient(name, memory_);
+    return;
+  }
   const ArrayType type = array_type_of(like);
   framework_ = type.framework;
   if (framework_ == nullptr && target.is_host()) framework_ = find_framework("numpy");

@@ -6,6 +6,7 @@
 #include <nanobind/ndarray.h>
 
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -31,6 +32,7 @@ struct ArrayType {
   PyTypeObject* type = nullptr;
   const Framework* framework = nullptr;   // null: none that is known
   const ExchangeApi* exchange = nullptr;  // null: it has none that borrows
+  bool is_tensor = false;                 // torch's: with bits for gradients and for negation
 };
 
 /// Cached for each type. Throws nothing.
@@ -66,11 +68,27 @@ struct Target {
   void* stream = nullptr;
 };
 
+/// An executor that a program made. Its threads are in no process forked later: there it is
+/// refused, and never freed.
+class OwnedExecutor {
+ public:
+  explicit OwnedExecutor(Executor executor);
+  OwnedExecutor(OwnedExecutor&& other) noexcept = default;
+  ~OwnedExecutor();
+  const Executor& facts() const { return *executor_; }
+  /// To run on. Errors: Error (kInvalidArgument), in another process.
+  Executor& usable();
+
+ private:
+  std::unique_ptr<Executor> executor_;
+  int process_;  // number_of_forks() where it was made
+};
+
 /// The executor of a call: the given one; else where `array` lies: the CPU executor that all such
 /// calls share, or the CUDA device with the current stream of the array's framework.
 class CallExecutor {
  public:
-  CallExecutor(Executor* given, const char* name, nb::handle array);
+  CallExecutor(OwnedExecutor* given, const char* name, nb::handle array);
   Executor& operator*() { return *executor_; }
   Executor* operator->() { return executor_; }
 

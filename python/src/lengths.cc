@@ -5,6 +5,7 @@
 
 #include "array.h"
 #include "frameworks.h"
+#include "interpreter.h"
 
 namespace seesaw::python {
 namespace {
@@ -13,7 +14,7 @@ std::int32_t read_length(const std::string& place, nb::handle item) {
   // An int, or what stands for one without loss, as a numpy integer does.
   const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
   if (!number.is_valid()) {
-    PyErr_Clear();
+    clear_failure();
     const std::string text = nb::cast<std::string>(nb::repr(item));
     throw nb::type_error((place + ": is " + text + ", must be an int").c_str());
   }
@@ -29,6 +30,16 @@ std::int32_t read_length(const std::string& place, nb::handle item) {
                         nb::cast<std::string>(nb::str(nb::type_name(object.type()))) +
                         ", must be a list of ints or an int32 array")
                            .c_str());
+}
+
+/// As the library does of the arrays that it reads itself.
+void check_data(const char* name, const ConstTensorView& lengths) {
+  const std::string argument = std::string(name) + ".data";
+  if (lengths.data == nullptr) refuse(argument.c_str(), "null", "int32 numbers in memory");
+  const auto past = reinterpret_cast<std::uintptr_t>(lengths.data) % sizeof(std::int32_t);
+  if (past == 0) return;
+  refuse(argument.c_str(), std::to_string(past) + " past a multiple of 4 bytes",
+         "aligned to its int32 elements");
 }
 
 }  // namespace
@@ -60,6 +71,8 @@ std::vector<std::int32_t> read_lengths(const char* name, nb::handle array) {
   if (view.dtype != DType::kInt32) {
     refuse((std::string(name) + ".dtype").c_str(), to_string(view.dtype), "int32");
   }
+  if (view.dim(0) == 0) return lengths;
+  check_data(name, view);
   const auto* const data = static_cast<const std::int32_t*>(view.data);
   lengths.reserve(static_cast<std::size_t>(view.dim(0)));
   for (std::int64_t i = 0; i < view.dim(0); ++i) lengths.push_back(data[i * view.step(0)]);

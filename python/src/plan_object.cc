@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "array.h"
+
 namespace seesaw::python {
 
 Plan::Plan(WorkPlan work)
@@ -13,11 +15,11 @@ Plan::Plan(WorkPlan work)
 
 void Plan::replan(std::span<const std::int32_t> kv_lengths, std::span<const std::int32_t> q_lengths,
                   const PlanOptions& options) {
-  const nb::gil_scoped_release without_interpreter;
+  const WithoutInterpreter without_interpreter;
   const std::lock_guard lock(mutex_);
   const Status status = seesaw::replan(work_, kv_lengths, q_lengths, options);
   workspace_bytes_ = work_.workspace_bytes;
-  throw_if_error(status);
+  throw_if_error(renamed(status, "options.num_splits", "num_splits"));
 }
 
 void Plan::Free::operator()(std::byte* memory) const noexcept { std::free(memory); }

@@ -10,6 +10,7 @@
 #include <shared_mutex>
 #include <span>
 
+#include "interpreter.h"
 #include "seesaw/seesaw.h"
 
 namespace seesaw::python {
@@ -28,7 +29,7 @@ class Plan {
   /// `read` with the plan, which nobody replans meanwhile. Drops the interpreter's lock.
   template <typename Read>
   auto with_work(Read read) const {
-    const nb::gil_scoped_release without_interpreter;
+    const WithoutInterpreter without_interpreter;
     const std::shared_lock lock(mutex_);
     return read(work_);
   }
@@ -36,7 +37,7 @@ class Plan {
   /// or where that is empty memory of the host.
   template <typename Call>
   auto with_own_workspace(std::span<std::byte> on_device, Call call) {
-    const nb::gil_scoped_release without_interpreter;
+    const WithoutInterpreter without_interpreter;
     const std::shared_lock lock(mutex_);
     const std::lock_guard workspace_lock(workspace_mutex_);
     return call(work_, on_device.empty() ? host_workspace() : on_device);

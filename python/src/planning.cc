@@ -18,13 +18,15 @@ Plan* make_plan(const AttentionProblem& problem, const DeviceSpec& device, nb::h
                 nb::handle q_lengths, ScheduleMode mode, MaybeSplits num_splits) {
   const auto keys = read_lengths("kv_lengths", kv_lengths);
   const auto queries = read_lengths("q_lengths", q_lengths);
-  const nb::gil_scoped_release without_interpreter;
-  return new Plan(plan(problem, device, keys, queries, {mode, num_splits}).value());
+  const WithoutInterpreter without_interpreter;
+  Result<WorkPlan> made = plan(problem, device, keys, queries, {mode, num_splits});
+  throw_if_error(renamed(made.status(), "options.num_splits", "num_splits"));
+  return new Plan(std::move(made).value());
 }
 
 Plan* make_device_plan(const AttentionProblem& problem, const DeviceSpec& device,
                        ScheduleMode mode) {
-  const nb::gil_scoped_release without_interpreter;
+  const WithoutInterpreter without_interpreter;
   return new Plan(plan_for_device_lengths(problem, device, {mode, std::nullopt}).value());
 }
 
@@ -33,6 +35,13 @@ void replan_in_place(Plan& plan, nb::handle kv_lengths, nb::handle q_lengths,
   const auto keys = read_lengths("kv_lengths", kv_lengths);
   const auto queries = read_lengths("q_lengths", q_lengths);
   plan.replan(keys, queries, {.num_splits = num_splits});
+}
+
+std::string plan_text(const Plan& plan) {
+  return plan.with_work([](const WorkPlan& work) {
+    return "<seesaw_mla.Plan: " + work.kernel_name + ", " + std::to_string(work.problem.batch) +
+           (work.problem.batch == 1 ? " request>" : " requests>");
+  });
 }
 
 std::string explain_plan(const Plan& plan) {
@@ -59,6 +68,7 @@ void bind_plan(nb::module_& module) {
           "Keys of each request; empty where they lie on a device.")
       .def_prop_ro("workspace_bytes", &Plan::workspace_bytes,
                    "What a workspace must hold. On a CUDA device it is the same for all lengths.")
+      .def("__repr__", &plan_text)
       .def("__str__", &explain_plan);
 }
 

@@ -58,12 +58,47 @@ void bind_enums(nb::module_& module) {
       .value("AVX512_BF16", CpuIsa::kAvx512Bf16);
 }
 
+/// A text, equality, copies and pickles of a class that is nothing but these fields.
+template <typename Data>
+void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
+  const auto state_of = [fields](nb::handle object) {
+    nb::dict state;
+    for (const char* field : fields) state[field] = object.attr(field);
+    return state;
+  };
+  type.def("__repr__", [fields](nb::handle object) {
+    std::string text = nb::cast<std::string>(object.type().attr("__name__")) + "(";
+    for (const char* field : fields) {
+      const nb::object value = object.attr(field);
+      const bool is_enum = nb::hasattr(value, "name");  // its repr cannot be read back
+      text += std::string(text.ends_with('(') ? "" : ", ") + field + "=" +
+              nb::cast<std::string>(is_enum ? nb::str(value) : nb::str(nb::repr(value)));
+    }
+    return text + ")";
+  });
+  type.def(
+      "__eq__",
+      [state_of](nb::handle self, nb::handle other) -> nb::object {
+        if (!nb::isinstance<Data>(other)) return nb::borrow(Py_NotImplemented);
+        return nb::bool_(state_of(self).equal(state_of(other)));
+      },
+      nb::arg("other").none(), nb::sig("def __eq__(self, other: object, /) -> bool"));
+  type.attr("__hash__") = nb::none();  // fields may change
+  type.def("__getstate__", [state_of](nb::handle self) { return state_of(self); });
+  type.def("__setstate__", [fields](nb::handle self, const nb::dict& state) {
+    new (nb::inst_ptr<Data>(self)) Data;
+    nb::inst_mark_ready(self);
+    for (const char* field : fields) nb::setattr(self, field, state[field]);
+  });
+}
+
 void bind_problem(nb::module_& module) {
   const AttentionProblem defaults;
-  nb::class_<AttentionProblem>(
+  nb::class_<AttentionProblem> problem(
       module, "AttentionProblem",
       "What is asked: shapes, types and rules of one attention call, without an array or a "
-      "length. Rows of q are [h_q, d_qk]; K of a token is [h_kv, d_qk], V its first d_v.")
+      "length. Rows of q are [h_q, d_qk]; K of a token is [h_kv, d_qk], V its first d_v.");
+  problem
       .def(
           "__init__",
           [](AttentionProblem* self, Phase phase, std::int64_t batch, std::int64_t s_q,
@@ -100,13 +135,16 @@ void bind_problem(nb::module_& module) {
       .def_rw("softmax_scale", &AttentionProblem::softmax_scale, "None: d_qk ** -0.5.",
               nb::arg().none())
       .def_rw("has_attn_sink", &AttentionProblem::has_attn_sink);
+  bind_as_data(problem, {"phase", "batch", "s_q", "h_q", "h_kv", "d_qk", "d_v", "page_size",
+                         "q_dtype", "out_dtype", "kv_format", "mask", "sparsity", "top_k",
+                         "softmax_scale", "has_attn_sink"});
 }
 
 void bind_device(nb::module_& module) {
-  nb::class_<DeviceSpec>(module, "DeviceSpec",
-                         "Facts of a device that planning needs, as plain data: a plan may be made "
-                         "for another machine.")
-      .def(nb::init<>())
+  nb::class_<DeviceSpec> device(module, "DeviceSpec",
+                                "Facts of a device that planning needs, as plain data: a plan may "
+                                "be made for another machine.");
+  device.def(nb::init<>())
       .def_rw("kind", &DeviceSpec::kind)
       .def_rw("name", &DeviceSpec::name)
       .def_rw("num_workers", &DeviceSpec::num_workers, "CPU threads or multiprocessors.")
@@ -118,6 +156,9 @@ void bind_device(nb::module_& module) {
       .def_rw("cuda_ordinal", &DeviceSpec::cuda_ordinal)
       .def_rw("sm_arch", &DeviceSpec::sm_arch, "CUDA: 90 for Hopper.")
       .def_rw("shared_memory_bytes", &DeviceSpec::shared_memory_bytes);
+  bind_as_data(device,
+               {"kind", "name", "num_workers", "l1_bytes", "l2_bytes", "l3_bytes", "memory_bytes",
+                "cpu_isa", "cuda_ordinal", "sm_arch", "shared_memory_bytes"});
   module.def(
       "probe_cpu", [] { return probe_cpu().value(); },
       "This machine's CPU. The environment variable SEESAW_CPU_ISA lowers its instruction set.");
@@ -152,34 +193,42 @@ void bind_kernels(nb::module_& module) {
 }
 
 void bind_executor(nb::module_& module) {
-  nb::class_<Executor>(module, "Executor",
-                       "Where calls run: a pool of CPU threads, or a stream of a CUDA device. "
-                       "Calls of one CPU executor run in turn, from whatever threads they come.")
-      .def_static("cpu", &Executor::cpu, "num_threads"_a = 0,
-                  "num_threads threads, the caller's among them; 0 takes every core there is.")
+  nb::class_<OwnedExecutor>(
+      module, "Executor",
+      "Where calls run: a pool of CPU threads, or a stream of a CUDA device. "
+      "Calls of one CPU executor run in turn, from whatever threads they come.")
+      .def_static(
+          "cpu", [](int num_threads) { return OwnedExecutor(Executor::cpu(num_threads)); },
+          "num_threads"_a = 0,
+          "num_threads threads, the caller's among them; 0 takes every core there is.")
       .def_static(
           "cuda",
           [](int ordinal, std::uintptr_t stream) {
-            return Executor::cuda(ordinal, reinterpret_cast<void*>(stream));
+            return OwnedExecutor(Executor::cuda(ordinal, reinterpret_cast<void*>(stream)));
           },
           "ordinal"_a = 0, "stream"_a = 0,
           "A device and a cudaStream_t of it, as an int; 0 is its default stream. No device is "
           "touched before a call: whether it is there shows then.")
-      .def_prop_ro("kind", &Executor::kind)
-      .def_prop_ro("num_threads", &Executor::num_threads, "CPU threads; 0 of a CUDA executor.")
-      .def_prop_ro("cuda_ordinal", &Executor::cuda_ordinal, "-1 of a CPU executor.")
+      .def_prop_ro("kind", [](const OwnedExecutor& own) { return own.facts().kind(); })
+      .def_prop_ro(
+          "num_threads", [](const OwnedExecutor& own) { return own.facts().num_threads(); },
+          "CPU threads; 0 of a CUDA executor.")
+      .def_prop_ro(
+          "cuda_ordinal", [](const OwnedExecutor& own) { return own.facts().cuda_ordinal(); },
+          "-1 of a CPU executor.")
       .def_prop_ro(
           "cuda_stream",
-          [](const Executor& executor) {
-            return reinterpret_cast<std::uintptr_t>(executor.cuda_stream());
+          [](const OwnedExecutor& own) {
+            return reinterpret_cast<std::uintptr_t>(own.facts().cuda_stream());
           },
           "The cudaStream_t as an int; 0 is the default stream, and what a CPU executor has.")
       .def(
           "synchronize",
-          [](const Executor& executor) {
+          [](const OwnedExecutor& own) {
+            const Executor& executor = own.facts();
             if (executor.kind() == DeviceKind::kCuda) throw_if_error(synchronize(executor));
           },
-          nb::call_guard<nb::gil_scoped_release>(),
+          nb::call_guard<WithoutInterpreter>(),
           "Waits for all that is enqueued on the stream; errors of its execution show here. Calls "
           "on the CPU are done when they return.");
 }

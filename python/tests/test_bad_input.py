@@ -125,6 +125,52 @@ def test_broken_exporters(case):
     case.check(*case.run())
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("method", ["__dlpack__", "__dlpack_device__"])
+def test_what_is_not_about_the_argument_goes_on(case, error, method):
+    class Array:
+        def __dlpack__(self, **options):
+            return case.q.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return (1, 0)
+
+    case.check(*case.run(q=Array()))
+
+    def fail(self, **options):
+        raise error("stop")
+
+    setattr(Array, method, fail)
+    with pytest.raises(error, match="stop"):
+        case.run(q=Array())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_numbers_that_raise(case, error):
+    class Number:
+        def __index__(self):
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        sm.plan(case.problem, sm.probe_cpu(), [1, 2, 3, Number()])
+
+
+@pytest.mark.parametrize(
+    "name, types",
+    [
+        ("block_table", "int32"),
+        ("attn_sink", "float32"),
+        ("lse", "float32"),
+        ("workspace", "uint8"),
+        ("q", r"float32, bfloat16 \(or its bits as uint16\), float16 or float8_e4m3fn"),
+    ],
+)
+def test_types_that_are_named(case, name, types):
+    match = f"{name}.dtype: is float64, must be {types}$"
+    with pytest.raises(sm.InvalidArgumentError, match=match):
+        case.run(**{name: np.zeros((4, 4), np.float64)})
+
+
 @pytest.mark.parametrize(
     "lengths, error",
     [

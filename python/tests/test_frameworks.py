@@ -145,6 +145,61 @@ def test_tensors_without_memory_are_refused(rng):
     case.check(*map(to_numpy, case.run(**arrays)))
 
 
+def negated(tensor):
+    """The same numbers, of which memory has the negative."""
+    torch = sys.modules["torch"]
+    pairs = torch.complex(torch.zeros_like(tensor), -tensor).conj().imag
+    assert pairs.is_neg() and torch.equal(pairs.isnan(), tensor.isnan())
+    return pairs
+
+
+def test_torchs_negative_bit(rng):
+    case = Case(rng, has_attn_sink=True)
+    arrays = arrays_of(case, to_torch)
+    lse = negated(to_torch(np.zeros((4, 4, 2), np.float32)))
+    for name, tensor in (("attn_sink", negated(arrays["attn_sink"])), ("lse", lse)):
+        with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is a tensor with the neg"):
+            case.run(**{**arrays, name: tensor})
+    for name in ("q", "kv_cache"):
+        with pytest.raises(sm.InvalidArgumentError, match=name):
+            case.run(**{**arrays, name: negated(arrays[name])})
+    one = Case(rng, lengths=[7], h_q=1, s_q=1, has_attn_sink=True)
+    with pytest.raises(sm.InvalidArgumentError, match="attn_sink: is a tensor with the neg"):
+        one.run(attn_sink=negated(to_torch(one.sink)))
+    arrays["attn_sink"] = negated(arrays["attn_sink"]).resolve_neg()
+    case.check(*map(to_numpy, case.run(**arrays)))
+
+
+@pytest.mark.parametrize("name", ["out", "lse"])
+def test_outputs_that_require_gradients(rng, name):
+    case = Case(rng)
+    arrays = arrays_of(case, to_torch)
+    torch = sys.modules["torch"]
+    shapes = {"out": (4, 2, 4, 64), "lse": (4, 4, 2)}
+    given = torch.full(shapes[name], torch.nan, requires_grad=True)
+    with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is a tensor that requires grad"):
+        case.run(**arrays, **{name: given})
+    assert bool(given.isnan().all())
+    with torch.no_grad():
+        case.check(*(to_numpy(result.detach()) for result in case.run(**arrays, **{name: given})))
+
+
+def test_deleted_arrays_of_jax(rng):
+    case = Case(rng)
+    q = to_jax(case.q)
+    q.delete()
+    with pytest.raises(sm.InvalidArgumentError, match="q: is a deleted .*, must be an array with"):
+        case.run(q=q, executor=None)
+
+
+def test_float8_of_another_kind(rng):
+    case = Case(rng)
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    q = torch.zeros(case.q.shape, dtype=torch.float8_e5m2)
+    with pytest.raises(sm.InvalidArgumentError, match="q.dtype: is float8_e5m2, must be"):
+        case.run(q=q, executor=None)
+
+
 def test_subclasses_of_torch_tensors(rng):
     case = Case(rng)
     arrays = arrays_of(case, to_torch)

@@ -1,0 +1,83 @@
+"""Problems and devices are values: text, equality, copies, pickles."""
+
+import copy
+import pickle
+
+import pytest
+
+import seesaw_mla as sm
+
+
+def problem(**fields):
+    return sm.AttentionProblem(
+        **{"batch": 3, "q_dtype": sm.DType.FLOAT16, "softmax_scale": 0.25, **fields}
+    )
+
+
+def device(**fields):
+    spec = sm.probe_cpu()
+    spec.name = "a 'name'"
+    for name, value in fields.items():
+        setattr(spec, name, value)
+    return spec
+
+
+OTHERS = [
+    (problem, {"batch": 4}),
+    (problem, {"softmax_scale": None}),
+    (problem, {"mask": sm.Mask.CAUSAL}),
+    (problem, {"has_attn_sink": True}),
+    (device, {"num_workers": 77}),
+    (device, {"cpu_isa": sm.CpuIsa.GENERIC, "sm_arch": 90}),
+]
+
+
+@pytest.mark.parametrize("make, change", OTHERS)
+def test_equality_is_that_of_the_fields(make, change):
+    assert make() == make() and not make() != make()
+    assert make() != make(**change) and make(**change) == make(**change)
+    assert make() != 3 and make() != None  # noqa: E711
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(make())
+
+
+@pytest.mark.parametrize("make, change", OTHERS)
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_copies(make, change, duplicate):
+    one = make(**change)
+    two = duplicate(one)
+    assert two == one and two is not one
+    for name in change:
+        setattr(two, name, getattr(make(), name))
+    assert two == make() and one == make(**change)
+
+
+@pytest.mark.parametrize("change", [change for make, change in OTHERS if make is problem])
+def test_text_of_a_problem_makes_it(change):
+    assert eval(repr(problem(**change)), vars(sm)) == problem(**change)
+
+
+def test_texts():
+    assert repr(device()).startswith("DeviceSpec(kind=DeviceKind.CPU, name=\"a 'name'\", num_work")
+    plan = sm.plan(problem(kv_format=sm.KvFormat.FLOAT16), sm.probe_cpu(), [1, 2, 3])
+    assert repr(plan) == f"<seesaw_mla.Plan: {plan.kernel_name}, 3 requests>"
+    assert str(plan) == sm.explain(plan)
+
+
+@pytest.mark.parametrize("state", [{}, {"batch": "three"}])
+def test_bad_states(state):
+    with pytest.raises((KeyError, TypeError)):
+        sm.AttentionProblem.__new__(sm.AttentionProblem).__setstate__(state)
+
+
+def test_splits_are_named_as_they_are_given():
+    one = problem(kv_format=sm.KvFormat.FLOAT16)
+    plan = sm.plan(one, sm.probe_cpu(), [1, 2, 3])
+    for call in (
+        lambda: sm.plan(one, sm.probe_cpu(), [1, 2, 3], num_splits=0),
+        lambda: sm.replan(plan, [1, 2, 3], num_splits=0),
+    ):
+        with pytest.raises(sm.InvalidArgumentError, match="^num_splits: is 0"):
+            call()
