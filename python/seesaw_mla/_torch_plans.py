@@ -4,6 +4,7 @@ of the arguments."""
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ _MODES = {
     "latency": ScheduleMode.LATENCY,
     "batch_invariant": ScheduleMode.BATCH_INVARIANT,
 }
+_MODE_NAMES = tuple(_MODES)
 # Where the library names a field of its problem, the caller's argument that it came from.
 _ARGUMENTS = {
     "kv_lengths": "cache_seqlens",
@@ -51,7 +53,6 @@ _ARGUMENTS = {
     "problem.kv_format": "kv_cache.dtype",
     "problem.softmax_scale": "softmax_scale",
 }
-_ARGUMENT = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in _ARGUMENTS))
 
 
 class DecodeProblem(NamedTuple):
@@ -72,8 +73,6 @@ class DecodeProblem(NamedTuple):
     mode: str
 
     def attention_problem(self) -> AttentionProblem:
-        if self.mode not in _MODES:
-            raise InvalidArgumentError(f"mode: is {self.mode!r}, must be one of {list(_MODES)}")
         dtype, kv_format = attention_types(self.dtype, self.kv_dtype)
         return AttentionProblem(
             batch=self.batch,
@@ -93,12 +92,20 @@ class DecodeProblem(NamedTuple):
 
 
 def restated(error: Exception, names: dict[str, str] | None = None) -> Exception:
-    """`error` in words of the caller's arguments instead of the problem's fields; `names` renames
-    arguments further."""
-    text = _ARGUMENT.sub(lambda match: _ARGUMENTS[match[0]], str(error))
-    for name, other in (names or {}).items():
-        text = re.sub(rf"\b{re.escape(name)}(?!\w)", other, text)
-    return type(error)(text)
+    """`error` in words of the caller's arguments instead of the problem's fields. `names` has other
+    words for fields, and for arguments."""
+    names = names or {}
+    fields = {name: word for name, word in names.items() if name.startswith("problem.")}
+    text = _replaced(str(error), {**_ARGUMENTS, **fields})
+    return type(error)(_replaced(text, names))
+
+
+def _replaced(text: str, names: dict[str, str]) -> str:
+    if not names:
+        return text
+    longest_first = sorted(names, key=len, reverse=True)
+    pattern = "|".join(rf"\b{re.escape(name)}(?!\w)" for name in longest_first)
+    return re.sub(pattern, lambda match: names[match[0]], text)
 
 
 def check_tensor(name: str, array: Any, rank: int, shape: str) -> None:
@@ -107,16 +114,59 @@ def check_tensor(name: str, array: Any, rank: int, shape: str) -> None:
         raise InvalidArgumentError(f"{name}: is not given, must be a torch.Tensor {shape}")
     if not isinstance(array, Tensor):
         raise TypeError(f"{name}: is {type(array).__name__}, must be a torch.Tensor {shape}")
+    if array.is_nested or array.layout is not torch.strided:
+        kind = "nested" if array.is_nested else str(array.layout)
+        raise InvalidArgumentError(f"{name}: is a {kind} tensor, must be a strided one {shape}")
     if array.dim() != rank:
         raise InvalidArgumentError(f"{name}.rank: is {array.dim()}, must be {rank}: {shape}")
 
 
-def check_rules(head_dim_v: Any, softmax_scale: Any) -> None:
-    """Raises TypeError for what is no number."""
-    if not isinstance(head_dim_v, (int, torch.SymInt)):
-        raise TypeError(f"head_dim_v: is {type(head_dim_v).__name__}, must be an int")
-    if softmax_scale is not None and not hasattr(softmax_scale, "__float__"):
-        raise TypeError(f"softmax_scale: is {type(softmax_scale).__name__}, must be a float")
+# Arguments are turned into plain numbers before anything is kept of them: an array that the caller
+# gave for one, and changes, would still be equal to itself.
+def whole_number(name: str, value: Any) -> int:
+    """`value` as an int; what torch.compile has in its place stays. Raises TypeError, and
+    InvalidArgumentError where it needs more than 64 bits."""
+    if isinstance(value, torch.SymInt):
+        return value  # type: ignore[return-value]
+    if type(value) is not int:
+        try:
+            value = operator.index(value)
+        except (TypeError, RuntimeError):  # an array of several numbers, or of none that is whole
+            raise TypeError(f"{name}: is {type(value).__name__}, must be an int") from None
+    if not -(2**63) <= value < 2**63:
+        raise InvalidArgumentError(f"{name}: is {value}, must be a number of 64 bits")
+    return int(value)
+
+
+def real_number(name: str, value: Any) -> float:
+    """`value` as a float. Raises TypeError for what is no number, and InvalidArgumentError for
+    several numbers and for one that is too large."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name}: is {type(value).__name__}, must be a float")
+    try:
+        return float(value)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        text = f"{name}: is {type(value).__name__}, must be a float: {error}"
+        raise InvalidArgumentError(text) from None
+
+
+def truth(name: str, value: Any) -> bool:
+    """`value` as a bool. Raises TypeError for text, and InvalidArgumentError for several values."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{name}: is {type(value).__name__}, must be a bool")
+    try:
+        return bool(value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        text = f"{name}: is {type(value).__name__}, must be a bool: {error}"
+        raise InvalidArgumentError(text) from None
+
+
+def scale_of(softmax_scale: Any, d_qk: int, name: str = "softmax_scale") -> float:
+    """The factor of the scores, None standing for d_qk ** -0.5."""
+    if softmax_scale is None:
+        # There is none without dimensions; the library refuses those by name.
+        return d_qk**-0.5 if d_qk > 0 else 1.0
+    return real_number(name, softmax_scale)
 
 
 def attention_types(
@@ -132,6 +182,25 @@ def attention_types(
     return _DTYPES[dtype][0], _DTYPES[kv_dtype][1]
 
 
+def checked_problem(
+    *, head_dim_v: Any, causal: Any, softmax_scale: Any, mode: Any, d_qk: int, **fields: Any
+) -> DecodeProblem:
+    """A problem of plain numbers, from a caller's. Raises TypeError and InvalidArgumentError for
+    rules that are none."""
+    if not isinstance(mode, str):
+        raise TypeError(f"mode: is {type(mode).__name__}, must be one of {list(_MODE_NAMES)}")
+    if mode not in _MODE_NAMES:
+        raise InvalidArgumentError(f"mode: is {mode!r}, must be one of {list(_MODE_NAMES)}")
+    return DecodeProblem(
+        d_qk=d_qk,
+        head_dim_v=whole_number("head_dim_v", head_dim_v),
+        causal=truth("causal", causal),
+        softmax_scale=scale_of(softmax_scale, d_qk),
+        mode=mode,
+        **fields,
+    )
+
+
 def decode_problem(
     q: Tensor,
     kv_cache: Tensor,
@@ -141,11 +210,11 @@ def decode_problem(
     has_attn_sink: bool,
     mode: str,
 ) -> DecodeProblem:
-    """The problem of a call, from its arguments. q and kv_cache have rank 4. Raises TypeError."""
-    check_rules(head_dim_v, softmax_scale)
+    """The problem of a call, from its arguments. q and kv_cache have rank 4. Raises as
+    checked_problem."""
     batch, s_q, h_q, d_qk = q.shape
     _, page_size, h_kv, _ = kv_cache.shape
-    return DecodeProblem(
+    return checked_problem(
         batch=batch,
         s_q=s_q,
         h_q=h_q,
@@ -155,8 +224,8 @@ def decode_problem(
         page_size=page_size,
         dtype=q.dtype,
         kv_dtype=kv_cache.dtype,
-        causal=bool(causal),
-        softmax_scale=d_qk**-0.5 if softmax_scale is None else float(softmax_scale),
+        causal=causal,
+        softmax_scale=softmax_scale,
         has_attn_sink=has_attn_sink,
         mode=mode,
     )
@@ -171,7 +240,13 @@ def shapes_and_rules(
     attn_sink: Tensor | None,
 ) -> tuple[Any, ...]:
     """What decode_problem is made of, quicker than it is made, and the device: calls for which this
-    is equal have the same problem, unless it is (None,): something is no tensor."""
+    is equal have the same problem. Raises as decode_problem for what is no tensor or number."""
+    if type(head_dim_v) is not int:
+        head_dim_v = whole_number("head_dim_v", head_dim_v)
+    if softmax_scale is not None and type(softmax_scale) is not float:
+        softmax_scale = real_number("softmax_scale", softmax_scale)
+    if type(causal) is not bool:
+        causal = truth("causal", causal)
     try:
         return (
             q.shape,
@@ -184,8 +259,10 @@ def shapes_and_rules(
             causal,
             attn_sink is None,
         )
-    except AttributeError:
-        return (None,)
+    except (AttributeError, RuntimeError):  # None, or a nested tensor, which has no shape
+        check_tensor("q", q, 4, "[b, s_q, h_q, d_qk]")
+        check_tensor("kv_cache", kv_cache, 4, "[num_pages, page_size, h_kv, d_qk]")
+        raise
 
 
 @functools.cache
@@ -220,6 +297,14 @@ def host_plan(problem: DecodeProblem, cache_seqlens: Tensor) -> Plan:
     )
 
 
+def empty_workspace(num_bytes: int, device: torch.device) -> Tensor:
+    """Memory that calls in and out of torch.inference_mode may write to."""
+    if not torch.is_inference_mode_enabled():
+        return torch.empty(num_bytes, dtype=torch.uint8, device=device)
+    with torch.inference_mode(False):
+        return torch.empty(num_bytes, dtype=torch.uint8, device=device)
+
+
 def prepared_workspace(
     problem: DecodeProblem, cache_seqlens: Tensor, device: torch.device
 ) -> Tensor:
@@ -230,6 +315,6 @@ def prepared_workspace(
             f"cache_seqlens: is on {cache_seqlens.device}, must be on {device}, as q"
         )
     shape_plan = device_plan(problem, device.index)
-    workspace = torch.empty(shape_plan.workspace_bytes, dtype=torch.uint8, device=device)
+    workspace = empty_workspace(shape_plan.workspace_bytes, device)
     prepare(shape_plan, cache_seqlens, workspace=workspace)
     return workspace

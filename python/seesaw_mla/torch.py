@@ -15,36 +15,52 @@ seesaw_mla::plan_decode, ::decode and ::decode_out. No gradient is computed.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from . import InvalidArgumentError, Plan, SeesawError
+from . import InvalidArgumentError, Plan, SeesawError, UnsupportedError
 from . import decode as decode_arrays
 from ._torch_plans import (
     DecodeProblem,
-    check_rules,
     check_tensor,
+    checked_problem,
     decode_problem,
     device_plan,
+    empty_workspace,
     host_plan,
     prepared_workspace,
     restated,
     shapes_and_rules,
+    truth,
+    whole_number,
 )
 
 __all__ = ["decode", "plan_decode"]
 
 
-def is_traced(q: Any) -> bool:
-    """Whether torch looks on, as compilers, fake tensors and dispatch modes do, so that the
-    operators must be called and not what is under them."""
+# What a call in eager mode is given; others are for torch to look into.
+_PLAIN_TYPES = frozenset((Tensor, Parameter, NoneType))
+
+
+def is_traced(*arrays: Any) -> bool:
+    """Whether torch looks on, as compilers, fake tensors and dispatch modes do, or an array is no
+    plain tensor: then the operators must be called, not what is under them.
+
+    Raises UnsupportedError under torch.jit.trace, which sees shapes as tensors.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        raise UnsupportedError(
+            "q: is traced by torch.jit.trace, must not be: use torch.compile or torch.export"
+        )
     return (
-        torch.compiler.is_compiling()
-        or type(q) not in (Tensor, Parameter)
-        or torch._C._len_torch_dispatch_stack() > 0
+        not _PLAIN_TYPES.issuperset(map(type, arrays))
+        or torch._C._len_torch_dispatch_stack() > 0  # public torch does not tell
     )
 
 
@@ -73,44 +89,64 @@ def plan_decode(
 
     Returns the workspace, uint8, of a size that does not depend on the lengths. On CUDA this is one
     launch on the current stream. Calls that share a workspace run in turn, on one stream or
-    ordered otherwise. On the CPU nothing happens, and the workspace is empty.
+    ordered otherwise. On the CPU the workspace is empty: the arguments are checked, and `decode`
+    plans.
 
-    Raises InvalidArgumentError, UnsupportedError.
+    Raises InvalidArgumentError, UnsupportedError, TypeError.
     """
+    traced = is_traced(cache_seqlens)
     check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
-    check_rules(head_dim_v, softmax_scale)
-    problem = DecodeProblem(
+    kv_dtype = dtype if kv_dtype is None else kv_dtype
+    for name, given in (("dtype", dtype), ("kv_dtype", kv_dtype)):
+        if not isinstance(given, torch.dtype):
+            raise TypeError(f"{name}: is {type(given).__name__}, must be a torch.dtype")
+    problem = checked_problem(
         batch=cache_seqlens.shape[0],
-        s_q=s_q,
-        h_q=h_q,
-        h_kv=h_kv,
-        d_qk=d_qk,
+        s_q=whole_number("s_q", s_q),
+        h_q=whole_number("h_q", h_q),
+        h_kv=whole_number("h_kv", h_kv),
+        d_qk=whole_number("d_qk", d_qk),
         head_dim_v=head_dim_v,
-        page_size=page_size,
+        page_size=whole_number("page_size", page_size),
         dtype=dtype,
-        kv_dtype=dtype if kv_dtype is None else kv_dtype,
-        causal=bool(causal),
-        softmax_scale=d_qk**-0.5 if softmax_scale is None else float(softmax_scale),
-        has_attn_sink=has_attn_sink,
+        kv_dtype=kv_dtype,
+        causal=causal,
+        softmax_scale=softmax_scale,
+        has_attn_sink=truth("has_attn_sink", has_attn_sink),
         mode=mode,
     )
-    if is_traced(cache_seqlens):
+    if traced:
         workspace: Tensor = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
         return workspace
     try:
+        if not cache_seqlens.is_cuda:
+            host_plan(problem, cache_seqlens)  # raises what is wrong with it
         return _plan_decode(cache_seqlens, problem)
     except (SeesawError, TypeError) as error:
-        raise restated(error) from None
+        raise restated(error, _PLAN_NAMES) from None
+
+
+# plan_decode's words for what `decode` has in its arrays.
+_PLAN_NAMES = {
+    "q.shape[0]": "cache_seqlens.shape[0]",
+    "q.shape[1]": "s_q",
+    "q.shape[2]": "h_q",
+    "q.shape[3]": "d_qk",
+    "q.dtype": "dtype",
+    "kv_cache.shape[1]": "page_size",
+    "kv_cache.shape[2]": "h_kv",
+    "kv_cache.dtype": "kv_dtype",
+}
 
 
 def _plan_decode(cache_seqlens: Tensor, problem: DecodeProblem) -> Tensor:
     if cache_seqlens.is_cuda:
         workspace = prepared_workspace(problem, cache_seqlens, cache_seqlens.device)
-        # What it was made for: decode refuses it for anything else.
-        workspace._seesaw_problem = problem  # type: ignore[attr-defined]
-        return workspace
-    problem.attention_problem()  # raises what is wrong with it
-    return torch.empty(0, dtype=torch.uint8)
+    else:
+        workspace = empty_workspace(0, cache_seqlens.device)
+    # What it was made for: decode refuses it for anything else.
+    workspace._seesaw_problem = problem  # type: ignore[attr-defined]
+    return workspace
 
 
 def decode(
@@ -142,12 +178,13 @@ def decode(
     lse            float32 [b, h_q, s_q], natural log
 
     A query that sees no key gets out = 0 and lse = +infinity. On CUDA the call enqueues on the
-    current stream and may be captured. Raises InvalidArgumentError, UnsupportedError, and on the
-    CPU CorruptDataError for a page or length that is out of range.
+    current stream and may be captured. Raises InvalidArgumentError, UnsupportedError, TypeError; on
+    the CPU InvalidArgumentError for a length out of range as well, and CorruptDataError for a page.
     """
     arrays = (q, kv_cache, block_table, cache_seqlens)
+    traced = is_traced(*arrays, workspace, attn_sink, out, lse)
     asked: tuple[Any, ...] = ()
-    if workspace is not None and not is_traced(q):
+    if workspace is not None and not traced:
         asked = shapes_and_rules(q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink)
         asked = (*asked, mode)
         ready = getattr(workspace, "_seesaw_ready", None)
@@ -155,11 +192,16 @@ def decode(
             return _launch(ready.plan, arrays, workspace, attn_sink, out, lse)
     check_tensor("q", q, 4, "[b, s_q, h_q, d_qk]")
     check_tensor("kv_cache", kv_cache, 4, "[num_pages, page_size, h_kv, d_qk]")
+    check_tensor("block_table", block_table, 2, "int32 [b, max_pages]")
     check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
+    if workspace is not None:
+        check_tensor("workspace", workspace, 1, "uint8, from plan_decode")
+        if workspace.dtype != torch.uint8:
+            raise InvalidArgumentError(f"workspace.dtype: is {workspace.dtype}, must be uint8")
     problem = decode_problem(
         q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, mode
     )
-    if is_traced(q):
+    if traced:
         if workspace is None:
             workspace = torch.ops.seesaw_mla.plan_decode(cache_seqlens, *problem[1:])
         return call_operator(arrays, workspace, problem, attn_sink, out, lse)
@@ -187,24 +229,25 @@ def _plan_and_launch(
     attn_sink: Tensor | None,
     out: Tensor | None,
     lse: Tensor | None,
+    names: dict[str, str] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """With the workspace as it is, or planned here where there is none."""
+    """With the workspace as it is, or planned here where there is none. `names` are for errors."""
     q, _, _, cache_seqlens = arrays
+    planned = getattr(workspace, "_seesaw_problem", problem)
+    if planned != problem:
+        raise InvalidArgumentError(
+            f"workspace: was planned for {planned}, must be planned for {problem}"
+        )
     try:
         if not q.is_cuda:
             work, workspace = host_plan(problem, cache_seqlens), None
-        elif workspace is None:
-            workspace = prepared_workspace(problem, cache_seqlens, q.device)
-            work = device_plan(problem, q.device.index)
-        elif (planned := getattr(workspace, "_seesaw_problem", problem)) == problem:
-            work = device_plan(problem, q.device.index)
         else:
-            raise InvalidArgumentError(
-                f"workspace: was planned for {planned}, must be planned for {problem}"
-            )
+            if workspace is None:
+                workspace = prepared_workspace(problem, cache_seqlens, q.device)
+            work = device_plan(problem, q.device.index)
     except (SeesawError, TypeError) as error:
-        raise restated(error) from None
-    return _launch(work, arrays, workspace, attn_sink, out, lse)
+        raise restated(error, names) from None
+    return _launch(work, arrays, workspace, attn_sink, out, lse, names)
 
 
 def _launch(
@@ -214,6 +257,7 @@ def _launch(
     attn_sink: Tensor | None,
     out: Tensor | None,
     lse: Tensor | None,
+    names: dict[str, str] | None = None,
 ) -> tuple[Tensor, Tensor]:
     q, kv_cache, block_table, _ = arrays
     try:
@@ -229,7 +273,7 @@ def _launch(
         )
         return results
     except (SeesawError, TypeError) as error:
-        raise restated(error) from None
+        raise restated(error, names) from None
 
 
 # The operators. All that a plan depends on besides the lengths goes into them as plain numbers.
@@ -244,8 +288,10 @@ _CALL = (
 )
 _LIBRARY: Any = torch.library.Library("seesaw_mla", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(f"plan_decode(Tensor cache_seqlens, {_PROBLEM}) -> Tensor")
-_LIBRARY.define(f"decode({_CALL}) -> (Tensor, Tensor)")
-_LIBRARY.define(f"decode_out({_CALL}, Tensor(b!) out, Tensor(c!) lse) -> ()")
+# What errors call the cache: functions differ in it.
+_NAME = 'str cache_name="kv_cache"'
+_LIBRARY.define(f"decode({_CALL}, {_NAME}) -> (Tensor, Tensor)")
+_LIBRARY.define(f"decode_out({_CALL}, Tensor(b!) out, Tensor(c!) lse, {_NAME}) -> ()")
 
 
 def call_operator(
@@ -255,19 +301,28 @@ def call_operator(
     attn_sink: Tensor | None,
     out: Tensor | None,
     lse: Tensor | None,
+    cache_name: str = "kv_cache",
 ) -> tuple[Tensor, Tensor]:
     """seesaw_mla::decode, or ::decode_out where an output is given."""
     q = arrays[0]
+    if attn_sink is not None:
+        check_tensor("attn_sink", attn_sink, 1, "float32 [h_q]")
+    if out is not None:
+        check_tensor("out", out, 4, "[b, s_q, h_q, head_dim_v]")
+    if lse is not None:
+        check_tensor("lse", lse, 3, "float32 [b, h_q, s_q]")
     rules = (problem.head_dim_v, problem.softmax_scale, problem.causal, attn_sink, problem.mode)
     if out is None and lse is None:
-        results: tuple[Tensor, Tensor] = torch.ops.seesaw_mla.decode(*arrays, workspace, *rules)
+        results: tuple[Tensor, Tensor] = torch.ops.seesaw_mla.decode(
+            *arrays, workspace, *rules, cache_name
+        )
         return results
     batch, s_q, h_q, _ = q.shape
     if out is None:
         out = q.new_empty((batch, s_q, h_q, problem.head_dim_v))
     if lse is None:
         lse = q.new_empty((batch, h_q, s_q), dtype=torch.float32)
-    torch.ops.seesaw_mla.decode_out(*arrays, workspace, *rules, out, lse)
+    torch.ops.seesaw_mla.decode_out(*arrays, workspace, *rules, out, lse, cache_name)
     return out, lse
 
 
@@ -275,7 +330,7 @@ def _plan_decode_operator(cache_seqlens: Tensor, *fields: Any) -> Tensor:
     try:
         return _plan_decode(cache_seqlens, DecodeProblem(cache_seqlens.shape[0], *fields))
     except (SeesawError, TypeError) as error:
-        raise restated(error) from None
+        raise restated(error, _PLAN_NAMES) from None
 
 
 def _plan_decode_fake(cache_seqlens: Tensor, *fields: Any) -> Tensor:
@@ -300,6 +355,7 @@ def _decode_operator(
     causal: bool,
     attn_sink: Tensor | None,
     schedule_mode: str,
+    cache_name: str = "kv_cache",
     out: Tensor | None = None,
     lse: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -307,11 +363,13 @@ def _decode_operator(
         q, kv_cache, head_dim_v, softmax_scale, causal, attn_sink is not None, schedule_mode
     )
     arrays = (q, kv_cache, block_table, cache_seqlens)
-    return _plan_and_launch(arrays, workspace, problem, attn_sink, out, lse)
+    names = {"kv_cache": cache_name}
+    return _plan_and_launch(arrays, workspace, problem, attn_sink, out, lse, names)
 
 
 def _decode_out_operator(*arguments: Any) -> None:
-    _decode_operator(*arguments)
+    inputs, (out, lse), cache_name = arguments[:10], arguments[10:12], arguments[12:]
+    _decode_operator(*inputs, *(cache_name or ("kv_cache",)), out, lse)
 
 
 def _decode_fake(

@@ -3,8 +3,6 @@
 import copy
 import inspect
 import pickle
-import subprocess
-import sys
 
 import pytest
 
@@ -413,44 +411,3 @@ def test_causal_with_indices_is_refused(rng):
 def test_what_is_not_served_says_so(name):
     with pytest.raises(NotImplementedError, match=f"^{name}: is called, but seesaw_mla "):
         getattr(flash_mla, name)(torch.zeros(1), causal=True)
-
-
-def run_python(program):
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_install():
-    run = run_python(
-        "import seesaw_mla; seesaw_mla.install(); seesaw_mla.install()\n"
-        "import flash_mla, flash_mla.flash_mla_interface as interface\n"
-        "from flash_mla import flash_mla_with_kvcache, get_mla_metadata\n"
-        "import seesaw_mla.flash_mla as ours\n"
-        "assert flash_mla is ours and interface.get_mla_metadata is get_mla_metadata\n"
-        "seesaw_mla.install('vllm'); seesaw_mla.install('sglang')\n"
-        "from vllm.third_party.flashmla.flash_mla_interface import (\n"
-        "    FlashMLASchedMeta, flash_attn_varlen_func, flash_attn_varlen_kvpacked_func,\n"
-        "    flash_attn_varlen_qkvpacked_func, flash_mla_sparse_fwd, flash_mla_with_kvcache,\n"
-        "    get_mla_metadata)\n"
-        "from sgl_kernel.flash_mla import get_mla_metadata as raw\n"
-        "assert FlashMLASchedMeta is ours.FlashMLASchedMeta and raw is not get_mla_metadata\n"
-    )
-    assert run.returncode == 0, run.stderr
-
-
-def test_install_does_not_replace_another_module():
-    run = run_python(
-        "import sys, types, seesaw_mla\n"
-        "sys.modules['flash_mla'] = other = types.ModuleType('flash_mla')\n"
-        "try:\n    seesaw_mla.install()\n"
-        "except RuntimeError as error:\n    print(error)\n"
-        "assert sys.modules['flash_mla'] is other\n"
-        "assert 'flash_mla.flash_mla_interface' not in sys.modules\n"
-        "seesaw_mla.install(force=True)\n"
-        "assert sys.modules['flash_mla'] is not other\n"
-        "try:\n    seesaw_mla.install('tensorflow')\n"
-        "except ValueError as error:\n    print(error)\n"
-    )
-    assert run.returncode == 0, run.stderr
-    assert "flash_mla is imported already" in run.stdout
-    assert "target: is 'tensorflow'" in run.stdout

@@ -84,7 +84,7 @@ def test_bad_plans():
     lengths = torch.ones(4, dtype=torch.int32)
     with pytest.raises(ValueError, match=r"^cache_seqlens.rank: is 2, must be 1"):
         st.plan_decode(lengths[None], h_q=8)
-    with pytest.raises(NotImplementedError, match=r"^q.dtype: is torch.int32"):
+    with pytest.raises(NotImplementedError, match=r"^dtype: is torch.int32"):
         st.plan_decode(lengths, h_q=8, dtype=torch.int32)
 
 
@@ -110,7 +110,7 @@ def test_a_workspace_keeps_the_plan_of_the_calls_that_it_serves(rng, monkeypatch
 
 
 def operator_arguments(case, causal=True):
-    workspace = plan_for(case, causal=causal)
+    workspace = plan_for(case, causal=causal, softmax_scale=0.1)
     return (*case.arrays(), workspace, case.d_v, 0.1, causal, None, "throughput")
 
 
@@ -129,9 +129,14 @@ def test_operators_pass_opcheck(rng):
 def test_operator_errors_name_arguments(rng):
     case = PagedCase(rng, LENGTHS)
     arguments = list(operator_arguments(case))
-    arguments[5] = 97
+    arguments[4:6] = torch.empty(0, dtype=torch.uint8), 97
     with pytest.raises(ValueError, match="^head_dim_v: is 97"):
         torch.ops.seesaw_mla.decode(*arguments)
+    arguments[1], arguments[5] = case.k_cache[..., :80], case.d_v
+    with pytest.raises(ValueError, match=r"^kv_cache\.shape\[3\]: is 80"):
+        torch.ops.seesaw_mla.decode(*arguments)
+    with pytest.raises(ValueError, match=r"^k_cache\.shape\[3\]: is 80"):
+        torch.ops.seesaw_mla.decode(*arguments, "k_cache")
 
 
 class Planned(torch.nn.Module):

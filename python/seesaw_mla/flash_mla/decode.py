@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import InvalidArgumentError, SeesawError, UnsupportedError
 from .. import decode as decode_arrays
-from .._torch_plans import restated
+from .._torch_plans import restated, truth
 from ..torch import call_operator, is_traced
 from .metadata import FlashMLASchedMeta, SchedMetaMismatchError
 from .planning import DenseCall, plan_of_call, traced_plan
@@ -60,33 +60,27 @@ def flash_mla_with_kvcache(
     calls; ValueError and TypeError, with the argument's name, for what else is wrong.
     """
     if (
-        indices is not None
-        or is_fp8_kvcache
-        or topk_length is not None
+        is_fp8_kvcache is not False
         or extra_k_cache is not None
         or extra_indices_in_kvcache is not None
         or extra_topk_length is not None
     ):
-        _refuse_given(
-            is_fp8_kvcache=is_fp8_kvcache or None,
-            extra_k_cache=extra_k_cache,
-            extra_indices_in_kvcache=extra_indices_in_kvcache,
-            extra_topk_length=extra_topk_length,
-        )
-        if indices is None:
-            raise InvalidArgumentError("topk_length: is given, must be None without indices")
-        if causal:
+        _refuse(is_fp8_kvcache, extra_k_cache, extra_indices_in_kvcache, extra_topk_length)
+    if indices is not None:
+        if truth("causal", causal):
             raise InvalidArgumentError("causal: is True, must be False with indices")
         sparse_call = SparseCall(
             q, k_cache, head_dim_v, softmax_scale, indices, attn_sink, topk_length, out
         )
         return sparse_decode(sparse_call, tile_scheduler_metadata, num_splits)
+    if topk_length is not None:
+        raise InvalidArgumentError("topk_length: is given, must be None without indices")
     call = DenseCall(
         q, k_cache, block_table, cache_seqlens, head_dim_v, softmax_scale, causal, attn_sink
     )
-    if is_traced(q):
+    if is_traced(q, k_cache, block_table, cache_seqlens, attn_sink, out):
         planned, problem = traced_plan(call, tile_scheduler_metadata, num_splits)
-        return call_operator(call[:4], planned, problem, attn_sink, out, None)
+        return call_operator(call[:4], planned, problem, attn_sink, out, None, "k_cache")
     try:
         work, workspace = plan_of_call(call, tile_scheduler_metadata, num_splits)
         results: tuple[Tensor, Tensor] = decode_arrays(
@@ -99,10 +93,19 @@ def flash_mla_with_kvcache(
         raise restated(error, NAMES) from None
 
 
-def _refuse_given(**arguments: Any) -> None:
-    for name, value in arguments.items():
+def _refuse(
+    is_fp8_kvcache: Any,
+    extra_k_cache: Any,
+    extra_indices_in_kvcache: Any,
+    extra_topk_length: Any,
+) -> None:
+    missing = "seesaw_mla has no kernel for it yet"
+    if truth("is_fp8_kvcache", is_fp8_kvcache):
+        raise UnsupportedError(f"is_fp8_kvcache: is True, must be False: {missing}")
+    for name, value in (
+        ("extra_k_cache", extra_k_cache),
+        ("extra_indices_in_kvcache", extra_indices_in_kvcache),
+        ("extra_topk_length", extra_topk_length),
+    ):
         if value is not None:
-            raise UnsupportedError(
-                f"{name}: is {'True' if value is True else 'given'}, must be "
-                f"{'False' if value is True else 'None'}: seesaw_mla has no kernel for it yet"
-            )
+            raise UnsupportedError(f"{name}: is given, must be None: {missing}")

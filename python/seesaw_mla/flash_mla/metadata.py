@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import InvalidArgumentError, Plan
-from .._torch_plans import DecodeProblem, check_tensor, cpu_device
+from .._torch_plans import DecodeProblem, check_tensor, cpu_device, truth
 
 TILE_SCHEDULER_METADATA_SIZE = 8  # int32 numbers in a row of tile_scheduler_metadata
 _ROWS_OF_A_TILE = 64
@@ -30,7 +30,6 @@ class Prepared:
     lengths: Tensor | None = None  # CPU: a copy, to see whether the caller has changed them
     stream: int = 0  # CUDA: the stream that the workspace was allocated on
     capture: int = 0  # CUDA: the graph capture in which the workspace has its contents; 0: in none
-    metadata: Tensor | None = None  # tile_scheduler_metadata as left; the caller's if it is another
     shapes_and_rules: tuple[Any, ...] = ()  # of the last call: what was checked then holds
 
 
@@ -65,11 +64,14 @@ class FlashMLASchedMeta:
     config: Config | None = None
     tile_scheduler_metadata: Tensor | None = None  # int32 [num_sm_parts, 8]
     num_splits: Tensor | None = None  # int32 [b + 1]
-    _prepared: Prepared | None = dataclasses.field(
-        default=None, init=False, repr=False, compare=False
-    )
+
+    def __post_init__(self) -> None:
+        # No fields: neither can be compared, nor the plan copied.
+        self._prepared: Prepared | None = None
+        self._left: Tensor | None = None  # tile_scheduler_metadata, where a call has left them
 
     def __getstate__(self) -> dict[str, Any]:
+        # With _left: in a copy, too, they are not the caller's.
         return {**self.__dict__, "_prepared": None}
 
 
@@ -111,7 +113,7 @@ def config_of(
         h_q=q.shape[2],
         page_block_size=k_cache.shape[1],
         h_k=k_cache.shape[2],
-        causal=bool(causal),
+        causal=truth("causal", causal),
         is_fp8_kvcache=False,
         topk=topk,
         extra_page_block_size=None,
@@ -128,6 +130,13 @@ def check_metadata(metadata: Any, num_splits: Any, config: FlashMLASchedMeta.Con
             f"tile_scheduler_metadata: is {type(metadata).__name__}, must be a FlashMLASchedMeta "
             "or a tensor of raw metadata"
         )
+    if metadata.tile_scheduler_metadata is not None:
+        check_tensor(
+            "tile_scheduler_metadata.tile_scheduler_metadata",
+            metadata.tile_scheduler_metadata,
+            2,
+            "int32 [num_sm_parts, 8]",
+        )
     if num_splits is not None:
         raise InvalidArgumentError("num_splits: is given, must be None with a FlashMLASchedMeta")
     if not metadata.have_initialized or metadata.config is None:
@@ -143,8 +152,8 @@ def check_metadata(metadata: Any, num_splits: Any, config: FlashMLASchedMeta.Con
 
 def is_filled_by_caller(metadata: FlashMLASchedMeta) -> bool:
     """Whether there are metadata in it that no call has left."""
-    given, prepared = metadata.tile_scheduler_metadata, metadata._prepared
-    return given is not None and (prepared is None or given is not prepared.metadata)
+    given = metadata.tile_scheduler_metadata
+    return given is not None and given is not metadata._left
 
 
 def mark_initialized(
@@ -154,7 +163,8 @@ def mark_initialized(
     if metadata.tile_scheduler_metadata is None:
         num_q_tokens = config.s_q * config.h_q // max(config.h_k, 1)
         parts = num_sm_parts(device, num_q_tokens, config.h_k)
-        metadata.tile_scheduler_metadata, num_splits = zero_metadata(device, parts, config.b)
+        metadata._left, num_splits = zero_metadata(device, parts, config.b)
+        metadata.tile_scheduler_metadata = metadata._left
         if metadata.num_splits is None:
             metadata.num_splits = num_splits
     metadata.config = config

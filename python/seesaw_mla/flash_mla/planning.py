@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def plan_of_call(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Plan,
         prepared = _left_by_a_call(metadata)
         if (
             prepared is not None
-            and prepared.metadata is metadata.tile_scheduler_metadata
+            and metadata._left is metadata.tile_scheduler_metadata
             and prepared.shapes_and_rules == call.shapes_and_rules()
             and _is_current(prepared, call)
         ):
@@ -95,7 +95,6 @@ def plan_of_call(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Plan,
             )
         prepared = _prepare(call, problem)
     mark_initialized(metadata, config, call.q.device)
-    prepared.metadata = metadata.tile_scheduler_metadata
     prepared.shapes_and_rules = call.shapes_and_rules()
     metadata._prepared = prepared
     assert prepared.plan is not None
@@ -110,18 +109,24 @@ def traced_plan(call: DenseCall, metadata: Any, num_splits: Any) -> tuple[Tensor
     is_own = isinstance(metadata, FlashMLASchedMeta) and not is_filled_by_caller(metadata)
     problem = call.problem("throughput" if is_own else _mode_of(metadata))
     prepared = _left_by_a_call(metadata) if is_own else None
-    if prepared is not None and prepared.workspace is not None:
+    if prepared is not None and _may_be_written(prepared.workspace):
         # One by one: compared as a whole, torch.compile would fix what is a symbol.
         if all(planned == given for planned, given in zip(prepared.problem, problem, strict=True)):
-            return prepared.workspace, problem
+            return cast(Tensor, prepared.workspace), problem
     workspace = torch.ops.seesaw_mla.plan_decode(call.cache_seqlens, *problem[1:])
     if isinstance(metadata, FlashMLASchedMeta):
         mark_initialized(metadata, config, call.q.device)
         if is_own:
-            metadata._prepared = Prepared(
-                problem, workspace=workspace, metadata=metadata.tile_scheduler_metadata
-            )
+            metadata._prepared = Prepared(problem, workspace=workspace)
     return workspace, problem
+
+
+def _may_be_written(workspace: Tensor | None) -> bool:
+    """Operators may not write to what was made under torch.inference_mode outside of it; a compiler
+    cannot look whether it was."""
+    if workspace is None or torch.compiler.is_compiling():
+        return workspace is not None
+    return torch.is_inference_mode_enabled() or not workspace.is_inference()
 
 
 def _left_by_a_call(metadata: FlashMLASchedMeta) -> Prepared | None:
@@ -152,8 +157,13 @@ def _prepare(call: DenseCall, problem: DecodeProblem) -> Prepared:
     if workspace is None:
         return Prepared(problem, plan, lengths=call.cache_seqlens.clone())
     ordinal = call.q.device.index
-    stream = torch._C._cuda_getCurrentRawStream(ordinal)
+    stream = _current_stream(ordinal)
     return Prepared(problem, plan, workspace, stream=stream, capture=_capture_of(stream, ordinal))
+
+
+def _current_stream(ordinal: int) -> int:
+    # torch.cuda.current_stream makes an object of Python's for each call.
+    return torch._C._cuda_getCurrentRawStream(ordinal)
 
 
 def _is_current(prepared: Prepared, call: DenseCall) -> bool:
@@ -164,7 +174,9 @@ def _is_current(prepared: Prepared, call: DenseCall) -> bool:
     device = call.q.device
     if prepared.workspace is None or prepared.workspace.device != device:
         return False
-    stream = torch._C._cuda_getCurrentRawStream(device.index)
+    if call.cache_seqlens is None:
+        return False
+    stream = _current_stream(device.index)
     # In a capture nothing runs: what it plans is there for its own calls, whenever it is replayed,
     # and what was planned before it would be stale in a replay.
     if prepared.capture != _capture_of(stream, device.index):
@@ -179,6 +191,7 @@ def _are_equal(planned: Tensor, lengths: Any) -> bool:
         isinstance(lengths, Tensor)
         and lengths.device.type == "cpu"
         and lengths.dtype == planned.dtype
+        and not lengths.is_nested
         and torch.equal(planned, lengths)
     )
 

@@ -5,11 +5,13 @@ seesaw_mla.install("sglang") registers this module as sgl_kernel.flash_mla.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from .. import UnsupportedError
+from .. import InvalidArgumentError, UnsupportedError
+from .._torch_plans import check_tensor, truth, whole_number
 from . import decode
-from .metadata import FlashMLASchedMeta, zero_metadata, num_sm_parts
+from .metadata import FlashMLASchedMeta, num_sm_parts, zero_metadata
 from .sparse import flash_mla_sparse_fwd
 
 __all__ = [
@@ -31,20 +33,35 @@ def get_mla_metadata(
     is_fp8_kvcache: bool = False,
     topk: int | None = None,
 ) -> tuple[FlashMLASchedMeta | Tensor, Tensor | None]:
-    """Without cache_seqlens (FlashMLASchedMeta(), None); with them raw metadata,
-    (int32 [num_sm_parts, 8], int32 [b + 1]) on their device.
+    """Without cache_seqlens (FlashMLASchedMeta(), None); with them, int32 [b], raw metadata,
+    (int32 [num_sm_parts, 8], int32 [b + 1]) on their device. None for a number stands for 1.
 
     Raw metadata are zeros: calls that are given them plan for their own cache_seqlens. num_sm_parts
     depends on neither lengths nor number of requests. Raises NotImplementedError for an fp8 cache
-    and for topk, which no kernel here serves.
+    and for topk, which no kernel here serves; ValueError and TypeError, with the argument's name,
+    for what else is wrong.
     """
     if cache_seqlens is None:
         return FlashMLASchedMeta(), None
-    if is_fp8_kvcache:
+    if truth("is_fp8_kvcache", is_fp8_kvcache):
         raise UnsupportedError("is_fp8_kvcache: is True, must be False: no kernel for it yet")
     if topk is not None:
         raise UnsupportedError(f"topk: is {topk}, must be None: no kernel for it yet")
-    parts = num_sm_parts(cache_seqlens.device, num_q_tokens_per_head_k or 1, num_heads_k or 1)
+    check_tensor("cache_seqlens", cache_seqlens, 1, "int32 [b]")
+    if cache_seqlens.dtype != torch.int32:
+        raise InvalidArgumentError(f"cache_seqlens.dtype: is {cache_seqlens.dtype}, must be int32")
+    counts = {}
+    for name, count in (
+        ("num_q_tokens_per_head_k", num_q_tokens_per_head_k),
+        ("num_heads_k", num_heads_k),
+        ("num_heads_q", num_heads_q),
+    ):
+        counts[name] = 1 if count is None else whole_number(name, count)
+        if counts[name] < 0:
+            raise InvalidArgumentError(f"{name}: is {count}, must be at least 0")
+    parts = num_sm_parts(
+        cache_seqlens.device, counts["num_q_tokens_per_head_k"], counts["num_heads_k"]
+    )
     return zero_metadata(cache_seqlens.device, parts, cache_seqlens.shape[0])
 
 

@@ -18,19 +18,57 @@ from .. import (
     plan,
     prefill,
 )
-from .._torch_plans import attention_types, check_tensor, cpu_device, restated
+from .._torch_plans import (
+    attention_types,
+    check_tensor,
+    cpu_device,
+    restated,
+    scale_of,
+    whole_number,
+)
+from ..torch import is_traced
 from .metadata import FlashMLASchedMeta, check_metadata, config_of, mark_initialized
 
 # The library's names for arguments of flash_mla.
 NAMES = {"kv_cache": "k_cache", "top_k_lengths": "topk_length", "problem.top_k": "indices.shape[2]"}
+# And of flash_mla_sparse_fwd, whose q has no batch, and whose kv has no pages.
+_PREFILL_NAMES = {
+    "problem.batch": "q.shape[0]",
+    "problem.h_q": "q.shape[1]",
+    "problem.d_qk": "q.shape[2]",
+    "problem.h_kv": "kv.shape[1]",
+    "problem.kv_format": "kv.dtype",
+    "problem.top_k": "indices.shape[2]",
+    "kv_cache.shape[2]": "kv.shape[1]",
+    "kv_cache.shape[3]": "kv.shape[2]",
+    "kv_cache.stride[2]": "kv.stride[1]",
+    "kv_cache.stride[3]": "kv.stride[2]",
+    "kv_cache": "kv",
+    "head_dim_v": "d_v",
+    "softmax_scale": "sm_scale",
+    "top_k_lengths": "topk_length",
+}
 
 
-def _only_on_cpu(argument: str, q: Tensor) -> None:
+def _check_arrays(argument: str, q: Tensor, *arrays: Tensor | None) -> None:
+    """Raises UnsupportedError unless they can be read here and now."""
+    if not torch.compiler.is_compiling() and is_traced(q, *arrays):
+        raise UnsupportedError(
+            f"{argument}: is given with tensors that torch traces, must be given with plain ones: "
+            "seesaw_mla has no operator for it yet"
+        )
     if q.device.type != "cpu":
         raise UnsupportedError(
             f"{argument}: is given with q on {q.device}, must be given on the CPU only: seesaw_mla "
             "has no kernel for it on devices yet"
         )
+
+
+def _check_optional(attn_sink: Any, topk_length: Any, counts: str) -> None:
+    if attn_sink is not None:
+        check_tensor("attn_sink", attn_sink, 1, "float32 [h_q]")
+    if topk_length is not None:
+        check_tensor("topk_length", topk_length, 1, counts)
 
 
 def _top_k_problem(
@@ -75,8 +113,11 @@ def sparse_decode(call: SparseCall, metadata: Any, num_splits: Any) -> tuple[Ten
     view of [b, s_q, h_q]. Nothing is left in the metadata but what FlashMLA leaves."""
     q, k_cache, head_dim_v, softmax_scale, indices, attn_sink, topk_length, out = call
     check_tensor("indices", indices, 3, "int32 [b, s_q, topk]")
+    _check_optional(attn_sink, topk_length, "int32 [b]")
+    if out is not None:
+        check_tensor("out", out, 4, "[b, s_q, h_q, head_dim_v]")
     config = config_of(q, k_cache, causal=False, topk=indices.shape[2])
-    _only_on_cpu("indices", q)
+    _check_arrays("indices", q, k_cache, indices, attn_sink, topk_length, out)
     check_metadata(metadata, num_splits, config)
     batch, s_q, h_q, _ = q.shape
     num_tokens = k_cache.shape[0] * k_cache.shape[1]
@@ -88,8 +129,8 @@ def sparse_decode(call: SparseCall, metadata: Any, num_splits: Any) -> tuple[Ten
             indices.shape[2],
             batch=batch,
             s_q=s_q,
-            d_v=head_dim_v,
-            softmax_scale=softmax_scale,
+            d_v=whole_number("head_dim_v", head_dim_v),
+            softmax_scale=scale_of(softmax_scale, q.shape[3]),
             has_attn_sink=attn_sink is not None,
         )
         results: tuple[Tensor, Tensor] = decode(
@@ -131,14 +172,15 @@ def flash_mla_sparse_fwd(
     A query that sees no key gets out = 0, lse = +infinity and max_logits = -infinity. Raises
     NotImplementedError on other devices, and for indexer_topk; ValueError.
     """
-    if indexer_topk:
+    if whole_number("indexer_topk", indexer_topk) != 0:
         raise UnsupportedError(
             f"indexer_topk: is {indexer_topk}, must be 0: seesaw_mla has no kernel for it yet"
         )
     check_tensor("q", q, 3, "[s_q, h_q, d_qk]")
     check_tensor("kv", kv, 3, "[s_kv, 1, d_qk]")
     check_tensor("indices", indices, 3, "int32 [s_q, 1, topk]")
-    _only_on_cpu("flash_mla_sparse_fwd", q)
+    _check_optional(attn_sink, topk_length, "int32 [s_q]")
+    _check_arrays("flash_mla_sparse_fwd", q, kv, indices, attn_sink, topk_length)
     for name, array in (("kv", kv), ("indices", indices)):
         if array.shape[1] != 1:
             raise InvalidArgumentError(f"{name}.shape[1]: is {array.shape[1]}, must be 1")
@@ -154,8 +196,8 @@ def flash_mla_sparse_fwd(
             phase=Phase.PREFILL,
             batch=num_queries,
             s_q=1,
-            d_v=d_v,
-            softmax_scale=sm_scale,
+            d_v=whole_number("d_v", d_v),
+            softmax_scale=scale_of(sm_scale, q.shape[2], "sm_scale"),
             has_attn_sink=attn_sink is not None,
         )
         out, lse, max_logits = prefill(
@@ -167,5 +209,5 @@ def flash_mla_sparse_fwd(
             attn_sink=attn_sink,
         )
     except (SeesawError, TypeError) as error:
-        raise restated(error, {**NAMES, "kv_cache": "kv", "head_dim_v": "d_v"}) from None
+        raise restated(error, _PREFILL_NAMES) from None
     return out, max_logits, lse
