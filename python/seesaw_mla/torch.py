@@ -15,11 +15,12 @@ seesaw_mla::plan_decode, ::decode and ::decode_out. No gradient is computed.
 
 from __future__ import annotations
 
-from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
+from torch.jit import is_tracing  # type: ignore[attr-defined]
 from torch.nn import Parameter
 
 from . import InvalidArgumentError, Plan, SeesawError, UnsupportedError
@@ -42,26 +43,22 @@ from ._torch_plans import (
 __all__ = ["decode", "plan_decode"]
 
 
-# What a call in eager mode is given; others are for torch to look into.
-_PLAIN_TYPES = frozenset((Tensor, Parameter, NoneType))
-
-
 def is_traced(*arrays: Any) -> bool:
     """Whether torch looks on, as compilers, fake tensors and dispatch modes do, or an array is no
     plain tensor: then the operators must be called, not what is under them.
 
     Raises UnsupportedError under torch.jit.trace, which sees shapes as tensors.
     """
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return True
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if is_tracing():  # type: ignore[no-untyped-call]
         raise UnsupportedError(
             "q: is traced by torch.jit.trace, must not be: use torch.compile or torch.export"
         )
-    return (
-        not _PLAIN_TYPES.issuperset(map(type, arrays))
-        or torch._C._len_torch_dispatch_stack() > 0  # public torch does not tell
-    )
+    for array in arrays:
+        if array is not None and type(array) is not Tensor and type(array) is not Parameter:
+            return True
+    return torch._C._len_torch_dispatch_stack() > 0  # public torch does not tell
 
 
 def plan_decode(
@@ -368,8 +365,9 @@ def _decode_operator(
 
 
 def _decode_out_operator(*arguments: Any) -> None:
-    inputs, (out, lse), cache_name = arguments[:10], arguments[10:12], arguments[12:]
-    _decode_operator(*inputs, *(cache_name or ("kv_cache",)), out, lse)
+    cache_name = arguments[12] if len(arguments) > 12 else "kv_cache"  # torch leaves defaults out
+    in_order = (*arguments[:10], cache_name, *arguments[10:12])
+    _decode_operator(*in_order)
 
 
 def _decode_fake(
