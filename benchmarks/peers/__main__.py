@@ -41,11 +41,28 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parsed = parser.parse_args(arguments)
     if parsed.device is None:
         parsed.device = "cuda" if torch.cuda.is_available() else "cpu"
-    is_cuda = parsed.device.startswith("cuda")
+    try:
+        device = torch.device(parsed.device)
+    except RuntimeError as error:
+        parser.error(f"--device: {error}".splitlines()[0])
+    if device.type not in ("cpu", "cuda"):
+        parser.error(f"--device: is {parsed.device}, must be cpu or a CUDA device")
+    is_cuda = device.type == "cuda"
     if is_cuda and not torch.cuda.is_available():
         parser.error("--device: torch finds no CUDA device here")
+    if is_cuda and (device.index or 0) >= torch.cuda.device_count():
+        parser.error(f"--device: is {parsed.device}; torch finds {torch.cuda.device_count()}")
     if parsed.rounds < 1 or not 1 <= parsed.calls <= CALLS:
         parser.error(f"--rounds must be at least 1, --calls from 1 to {CALLS}")
+    if parsed.seed is not None and not 0 <= parsed.seed < 2**63:
+        parser.error("--seed must be from 0 to 2**63 - 1")
+    if parsed.pool_mib is not None and parsed.pool_mib < 0:
+        parser.error("--pool-mib must be at least 0")
+    if parsed.json is not None:
+        try:
+            parsed.json.open("a").close()  # before measuring, not after
+        except OSError as error:
+            parser.error(f"--json: {error}")
     try:
         named = [shapes.parse(name) for name in parsed.shape]
     except ValueError as error:

@@ -173,6 +173,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200, help="of a burst")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     options = parser.parse_args()
+    if options.rounds < 1 or options.calls < 1:
+        parser.error("--rounds and --calls must be at least 1")
+    if options.json:
+        try:
+            options.json.open("a").close()  # before measuring, not after
+        except OSError as error:
+            parser.error(f"--json: {error}")
     if options.device == "cuda" and not sm.probe_cuda():
         sys.exit("no CUDA device, or seesaw_mla is built without CUDA")
     torch.set_num_threads(1)

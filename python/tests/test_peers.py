@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import subprocess
 import sys
 import types
 
@@ -102,12 +103,22 @@ def test_goes_on_without_absent_and_failing_peers(peers, tmp_path, capsys, monke
 @pytest.mark.parametrize(
     "arguments",
     [("--shape", "b 0 s_q 1 h_q 1 s_k 5"), ("--shape", "large"), ("--rounds", "0"),
-     ("--calls", "17")],
+     ("--calls", "17"), ("--device", "tpu"), ("--device", "meta"), ("--seed", "-1"),
+     ("--pool-mib", "-1"), ("--json", "/no/such/folder/report.json")],
 )
 def test_refuses_bad_arguments(peers, tmp_path, arguments):
     with pytest.raises(SystemExit) as stop:
         run(peers, tmp_path, *arguments)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--rounds", "0"), ("--calls", "0"), ("--json", "/no/such/folder/costs.json")]
+)
+def test_host_cost_refuses_bad_arguments(arguments):
+    command = [sys.executable, ROOT / "benchmarks" / "python" / "host_cost.py", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2 and arguments[0] in run.stderr, run.stderr
 
 
 def test_has_the_shapes_of_the_benchmark(peers):
