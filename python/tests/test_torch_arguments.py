@@ -5,9 +5,9 @@ import copy
 import dataclasses
 import pickle
 
+import numpy as np
 import pytest
 
-np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch", reason="tests of what is for torch")
 
 from paged_case import PagedCase  # noqa: E402
