@@ -365,9 +365,8 @@ def _decode_operator(
 
 
 def _decode_out_operator(*arguments: Any) -> None:
-    cache_name = arguments[12] if len(arguments) > 12 else "kv_cache"  # torch leaves defaults out
-    in_order = (*arguments[:10], cache_name, *arguments[10:12])
-    _decode_operator(*in_order)
+    call, (out, lse, *cache_name) = arguments[:10], arguments[10:]  # torch leaves defaults out
+    _decode_operator(*call, *cache_name, out=out, lse=lse)
 
 
 def _decode_fake(
