@@ -365,8 +365,9 @@ def _decode_operator(
 
 
 def _decode_out_operator(*arguments: Any) -> None:
-    call, (out, lse, *cache_name) = arguments[:10], arguments[10:]  # torch leaves defaults out
-    _decode_operator(*call, *cache_name, out=out, lse=lse)
+    call, (out, lse, *named) = arguments[:10], arguments[10:]
+    cache_name = named[0] if named else "kv_cache"  # torch leaves defaults out
+    _decode_operator(*call, cache_name, out, lse)
 
 
 def _decode_fake(
