@@ -367,7 +367,8 @@ def _decode_operator(
 def _decode_out_operator(*arguments: Any) -> None:
     call, (out, lse, *named) = arguments[:10], arguments[10:]
     cache_name = named[0] if named else "kv_cache"  # torch leaves defaults out
-    _decode_operator(*call, cache_name, out, lse)
+    in_order = (*call, cache_name, out, lse)
+    _decode_operator(*in_order)
 
 
 def _decode_fake(
