@@ -1,5 +1,5 @@
-// Memory and time on a CUDA device, for programs that use no CUDA themselves. Attention takes any
-// device memory: programs that have an allocator of their own need none of this.
+// Memory, order and time on a CUDA device, for programs that use no CUDA themselves. Attention
+// takes any device memory: programs that have an allocator of their own need none of this.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,11 @@ SEESAW_API Status copy_to_host(std::span<const std::byte> from, std::span<std::b
 
 /// Waits for all that was enqueued on the executor's stream; errors of its execution show here.
 SEESAW_API Status synchronize(const Executor& executor);
+
+/// What is enqueued on the stream of `later` from now on waits, on the device, for all that is
+/// enqueued on the stream of `earlier` by now; they may be of different devices.
+/// Errors: kInvalidArgument (a CPU executor), kUnsupported, kDeviceError.
+SEESAW_API Status order_after(const Executor& later, const Executor& earlier);
 
 /// The device's time between two points of the executor's stream.
 class SEESAW_API DeviceTimer {

@@ -17,10 +17,10 @@ Status on_device(int ordinal, Call&& call) {
   return device.status().is_ok() ? std::forward<Call>(call)() : device.status();
 }
 
-Status check_is_cuda(const Executor& executor) {
+Status check_is_cuda(const Executor& executor, const char* name = "executor") {
   if (executor.kind() == DeviceKind::kCuda) return Status::ok();
   return {StatusCode::kInvalidArgument,
-          "executor: is no CUDA stream, must be one: it names the device"};
+          fmt::format("{}: is no CUDA stream, must be one: it names the device", name)};
 }
 
 Status copy(std::span<const std::byte> from, std::span<std::byte> to, const Executor& executor) {
@@ -82,12 +82,31 @@ Status synchronize(const Executor& executor) {
   return on_device(executor.cuda_ordinal(), [&] { return cuda::wait_for(executor.cuda_stream()); });
 }
 
+Status order_after(const Executor& later, const Executor& earlier) {
+  Status status = check_is_cuda(later, "later");
+  if (status.is_ok()) status = check_is_cuda(earlier, "earlier");
+  if (!status.is_ok()) return status;
+  return on_device(earlier.cuda_ordinal(), [&] {
+    void* event = nullptr;
+    Status made = cuda::create_event(/*is_timed=*/false, &event);
+    if (!made.is_ok()) return made;
+    Status ordered = cuda::record_event(event, earlier.cuda_stream());
+    if (ordered.is_ok()) {
+      ordered = on_device(later.cuda_ordinal(),
+                          [&] { return cuda::wait_for_event(event, later.cuda_stream()); });
+    }
+    cuda::destroy_event(event);  // the wait that is enqueued keeps what it needs of it
+    return ordered;
+  });
+}
+
 Result<DeviceTimer> DeviceTimer::create(const Executor& executor) {
   DeviceTimer timer(executor.cuda_ordinal(), executor.cuda_stream());
   Status status = check_is_cuda(executor);
   for (void** event : {&timer.begin_, &timer.end_}) {
     if (!status.is_ok()) return status;
-    status = on_device(timer.ordinal_, [&] { return cuda::create_event(event); });
+    status =
+        on_device(timer.ordinal_, [&] { return cuda::create_event(/*is_timed=*/true, event); });
   }
   if (!status.is_ok()) return status;
   return timer;

@@ -1,7 +1,10 @@
 // Streams: the default one, others, and two at once.
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "gpu/gpu_fixture.h"
+#include "seesaw/device_memory.h"
 
 namespace seesaw::testing {
 namespace {
@@ -73,6 +76,29 @@ TEST_F(Streams, CallsReturnBeforeTheDeviceIsDone) {
   EXPECT_EQ(cudaStreamQuery(stream().get()), cudaErrorNotReady);
   may_go = true;
   device_case.download_outputs();
+}
+
+TEST_F(Streams, OneWaitsForAnotherOnTheDevice) {
+  const DeviceStream other;
+  const DeviceStream& waiting = stream();
+  const int ordinal = test_device()->cuda_ordinal;
+  std::atomic<bool> may_go{false};
+  require_cuda(cudaLaunchHostFunc(
+                   other.get(),
+                   [](void* flag) {
+                     while (!static_cast<std::atomic<bool>*>(flag)->load()) {
+                     }
+                   },
+                   &may_go),
+               "cudaLaunchHostFunc");
+  const Status ordered =
+      order_after(Executor::cuda(ordinal, waiting.get()), Executor::cuda(ordinal, other.get()));
+  EXPECT_TRUE(ordered.is_ok()) << ordered.message();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(cudaStreamQuery(waiting.get()), cudaErrorNotReady);
+  may_go = true;
+  waiting.synchronize();
+  EXPECT_EQ(cudaStreamQuery(other.get()), cudaSuccess);
 }
 
 /// The library keeps nothing on the device: the caller may reset it, with all arrays and workspaces

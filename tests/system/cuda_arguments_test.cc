@@ -146,15 +146,18 @@ TEST(DeviceMemory, IsOfACudaDevice) {
   expect_refusal(DeviceMemory::allocate(64, cpu).status(), kMessage);
   expect_refusal(DeviceTimer::create(cpu).status(), kMessage);
   expect_refusal(synchronize(cpu), kMessage);
+  const Executor nowhere = Executor::cuda(kNoDevice);
+  expect_refusal(order_after(cpu, nowhere), "later: is no CUDA stream, must be one");
+  expect_refusal(order_after(nowhere, cpu), "earlier: is no CUDA stream, must be one");
   AlignedBytes from(64);
   AlignedBytes to(64);
   expect_refusal(copy_to_device(from.bytes(), to.bytes(), cpu), kMessage);
   expect_refusal(copy_to_host(from.bytes(), to.bytes().first(63), cpu),
                  "to.size(): is 63, must be from.size() = 64");
-  const Executor nowhere = Executor::cuda(kNoDevice);
   for (const Status& status :
        {DeviceMemory::allocate(64, nowhere).status(), DeviceTimer::create(nowhere).status(),
-        synchronize(nowhere), copy_to_device(from.bytes(), to.bytes(), nowhere)}) {
+        synchronize(nowhere), order_after(nowhere, nowhere),
+        copy_to_device(from.bytes(), to.bytes(), nowhere)}) {
     EXPECT_THAT(status.code(), AnyOf(StatusCode::kDeviceError, StatusCode::kUnsupported));
     EXPECT_THAT(status.message(), HasSubstr("executor"));
   }

@@ -28,8 +28,10 @@ Status wait_for(StreamHandle stream) {
                     "cudaStreamSynchronize");
 }
 
-Status create_event(void** event) {
-  return check_call(cudaEventCreate(reinterpret_cast<cudaEvent_t*>(event)), "cudaEventCreate");
+Status create_event(bool is_timed, void** event) {
+  const unsigned flags = is_timed ? cudaEventDefault : cudaEventDisableTiming;
+  return check_call(cudaEventCreateWithFlags(reinterpret_cast<cudaEvent_t*>(event), flags),
+                    "cudaEventCreateWithFlags");
 }
 
 void destroy_event(void* event) noexcept {
@@ -40,6 +42,12 @@ Status record_event(void* event, StreamHandle stream) {
   return check_call(
       cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)),
       "cudaEventRecord");
+}
+
+Status wait_for_event(void* event, StreamHandle stream) {
+  return check_call(
+      cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0),
+      "cudaStreamWaitEvent");
 }
 
 Status elapsed_time(void* begin, void* end, float* milliseconds) {

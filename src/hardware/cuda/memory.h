@@ -15,9 +15,12 @@ void free_memory(void* data) noexcept;
 Status copy_memory(const void* from, void* to, std::size_t num_bytes, StreamHandle stream);
 Status wait_for(StreamHandle stream);
 
-Status create_event(void** event);
+/// One that nobody times costs less to wait for.
+Status create_event(bool is_timed, void** event);
 void destroy_event(void* event) noexcept;
 Status record_event(void* event, StreamHandle stream);
+/// What is enqueued on the stream from now on waits for it.
+Status wait_for_event(void* event, StreamHandle stream);
 /// Waits for `end`.
 Status elapsed_time(void* begin, void* end, float* milliseconds);
 

@@ -41,9 +41,10 @@ Status copy_memory(const void* /*from*/, void* /*to*/, std::size_t /*num_bytes*/
   return refusal();
 }
 Status wait_for(StreamHandle /*stream*/) { return refusal(); }
-Status create_event(void** /*event*/) { return refusal(); }
+Status create_event(bool /*is_timed*/, void** /*event*/) { return refusal(); }
 void destroy_event(void* /*event*/) noexcept {}
 Status record_event(void* /*event*/, StreamHandle /*stream*/) { return refusal(); }
+Status wait_for_event(void* /*event*/, StreamHandle /*stream*/) { return refusal(); }
 Status elapsed_time(void* /*begin*/, void* /*end*/, float* /*milliseconds*/) { return refusal(); }
 
 }  // namespace seesaw::cuda
