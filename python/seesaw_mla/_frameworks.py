@@ -6,12 +6,13 @@ framework has the framework.
 
 Of each framework:
   current_stream(array, ordinal)  the cudaStream_t of its current stream on that device, as an int
-  empty(like, shape, strides, dtype, ordinal)  memory for a result beside `like`, on the CUDA
-      device `ordinal` or, if that is -1, on the CPU; strides are a row-major array's, dtype is the
-      library's name of an element type
+  empty(like, shape, strides, dtype, ordinal, stream)  memory for a result beside `like`, which is
+      written on that stream of the CUDA device `ordinal` or, if that is -1, on the CPU; strides are
+      a row-major array's, dtype is the library's name of an element type
   result(memory)  the array that is returned for it; None where the memory is that array
-  enqueued(arrays, ordinal)  told of a call's arrays, its query or lengths first, when its work on
-      them is enqueued on a device; None where nobody need know
+  enqueued(arrays, ordinal, stream)  told of a call's arrays, its query or lengths first, when its
+      work on them is enqueued on a device; None where nobody need know
+Streams are DLPack's numbers: cudaStream_t, and 1 for the default stream.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def _torch_names() -> tuple[Any, dict[str, Any]]:
     return torch.empty_strided, {name: getattr(torch, name) for name in names}
 
 
-def _torch_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
+def _torch_empty(
+    like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int, stream: int
+) -> Any:
     empty_strided, types = _torch_names()
     return empty_strided(shape, strides, dtype=types[dtype], device=like.device)
 
@@ -52,13 +55,17 @@ def _cupy_stream(array: Any, ordinal: int) -> int:
     return cuda.get_current_stream(ordinal).ptr  # type: ignore[no-any-return]
 
 
-def _cupy_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
+def _cupy_empty(
+    like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int, stream: int
+) -> Any:
     cupy = sys.modules["cupy"]
     with cupy.cuda.Device(ordinal):
         return cupy.empty(shape, _type_beside(like, dtype))
 
 
-def _numpy_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
+def _numpy_empty(
+    like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int, stream: int
+) -> Any:
     import numpy
 
     return numpy.empty(shape, _type_beside(like, dtype))
@@ -83,17 +90,45 @@ def _jax_device(array: Any) -> Any:
     return device
 
 
+_jax_streams: dict[Any, int] = {}  # of devices that were asked
+
+
 def _jax_stream(array: Any, ordinal: int) -> int:
-    # JAX's own stream is nobody else's to use. What is done on this one its arrays can wait for.
-    return _jax_device(array).get_stream_for_external_ready_events()  # type: ignore[no-any-return]
+    """JAX's own stream is nobody else's to use; it has others for what is done outside of it, and
+    names them in turn. A device's calls stay on the first one named: what one call leaves in a
+    plan's workspace the next one reads."""
+    device = _jax_device(array)
+    if device not in _jax_streams:  # of two threads here the first one's answer is kept
+        _jax_streams.setdefault(device, device.get_stream_for_external_ready_events())
+    return _jax_streams[device]
 
 
-def _jax_empty(like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int) -> Any:
-    """Arrays of JAX are never written: what is written is memory that becomes one afterwards."""
+class _JaxMemory:
+    """Memory on a device that is written on a stream and becomes an array of JAX afterwards, as
+    such arrays are never written themselves. Exports DLPack and nothing else, without a version:
+    so nothing of it says that it is read-only."""
+
+    def __init__(self, array: Any, ordinal: int, stream: int) -> None:
+        self._array, self._ordinal, self._stream = array, ordinal, stream
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+        # To its own stream it is given to be written; whoever has it on another one, as from_dlpack
+        # has on the next one in turn, sees what was written. DLPack's None is the default stream.
+        if stream != self._stream:
+            _core._order_streams(1 if stream is None else stream, self._stream, self._ordinal)
+        return self._array.__dlpack__(stream=stream)
+
+
+def _jax_empty(
+    like: Any, shape: Shape, strides: Shape, dtype: str, ordinal: int, stream: int
+) -> Any:
     if ordinal < 0:
         return _core._host_array(shape, dtype)
-    memory = _jax_module("numpy").empty(shape, dtype, device=_jax_device(like))
-    return _core._exporter(memory, _jax_stream(like, ordinal))
+    array = _jax_module("numpy").empty(shape, dtype, device=_jax_device(like))
+    return _JaxMemory(array, ordinal, stream)
 
 
 def _jax_result(memory: Any) -> Any:
@@ -108,18 +143,19 @@ class _Kept:
         self._lock = threading.Lock()
         self._calls: collections.deque[tuple[Any, tuple[Any, ...]]] = collections.deque()
 
-    def add(self, arrays: tuple[Any, ...], ordinal: int) -> None:
-        """Keeps `arrays` until the device has done all that is enqueued now."""
-        done = self._mark(arrays[0], ordinal)
+    def add(self, arrays: tuple[Any, ...], ordinal: int, stream: int) -> None:
+        """Keeps `arrays` until the device has done all that is enqueued on the stream now."""
+        done = self._mark(arrays[0], ordinal, stream)
+        done.is_ready()  # JAX begins to watch for that when it is first asked
         with self._lock:
             self._calls.append((done, arrays))
             while self._calls and self._calls[0][0].is_ready():
                 self._calls.popleft()
 
-    def _mark(self, array: Any, ordinal: int) -> Any:
+    def _mark(self, array: Any, ordinal: int, stream: int) -> Any:
         """An array that is ready when the stream has come to where it is now."""
         byte = _jax_module("numpy").zeros(1, "uint8", device=_jax_device(array))
-        return _jax_result(_core._exporter(byte, _jax_stream(array, ordinal)))
+        return _jax_result(_JaxMemory(byte, ordinal, stream))
 
 
 _kept_for_jax = _Kept()

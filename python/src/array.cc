@@ -186,9 +186,7 @@ Source bits_of(nb::handle object) {
 /// The DLPack capsule of an array on a device, whose producer makes the target's stream wait for
 /// what it has enqueued on the array.
 nb::object capsule_for(nb::handle object, const Target& target) {
-  // DLPack's word for the default stream is 1: 0 is none.
-  const auto stream = reinterpret_cast<std::uintptr_t>(target.stream);
-  const nb::int_ wanted(stream == 0 ? 1 : stream);
+  const nb::int_ wanted = target.dlpack_stream();
   const nb::object dlpack = object.attr("__dlpack__");
   try {
     return dlpack(nb::arg("stream") = wanted, nb::arg("max_version") = nb::make_tuple(1, 1));

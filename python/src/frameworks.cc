@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "binding.h"
+#include "seesaw/device_memory.h"
 
 namespace seesaw::python {
 namespace {
@@ -157,11 +158,13 @@ nb::object host_array(const std::vector<std::size_t>& shape, DType dtype) {
   return nb::cast(array);
 }
 
-/// Memory of an array as an object that exports DLPack and nothing else: `array` exports it here
-/// and now, with the stream given.
-nb::object exporter_of(nb::handle array, nb::object stream) {
-  const nb::object capsule = array.attr("__dlpack__")(nb::arg("stream") = stream);
-  return nb::cast(nb::cast<nb::ndarray<nb::array_api>>(capsule), nb::rv_policy::reference);
+/// Streams by DLPack's numbers, which CUDA's own are: 1 is the default stream there too.
+void order_streams(std::uintptr_t later, std::uintptr_t earlier, int ordinal) {
+  const auto executor = [&](std::uintptr_t stream) {
+    return Executor::cuda(ordinal, reinterpret_cast<void*>(stream));
+  };
+  const WithoutInterpreter without_interpreter;
+  throw_if_error(order_after(executor(later), executor(earlier)));
 }
 
 void register_framework(std::string package, nb::object stream, nb::object empty, nb::object result,
@@ -236,6 +239,12 @@ int number_of_forks() {
 
 }  // namespace
 
+nb::int_ Target::dlpack_stream() const {
+  if (is_host()) return nb::int_(0);
+  const auto number = reinterpret_cast<std::uintptr_t>(stream);
+  return nb::int_(number == 0 ? 1 : number);
+}
+
 OwnedExecutor::OwnedExecutor(Executor executor)
     : executor_(std::make_unique<Executor>(std::move(executor))), process_(number_of_forks()) {}
 
@@ -307,14 +316,9 @@ ResultArray::ResultArray(const char* name, nb::object given, nb::handle like,
   if (framework_ == nullptr) {
     refuse(name, "None", "given: arrays of such a type cannot be made on a device");
   }
-  if (framework_->is_immutable && !target.is_host() &&
-      target.stream != current_stream(type, like, target.ordinal)) {
-    // Its arrays know of no other stream to wait for.
-    refuse("executor", "of another stream", "None with arrays of " + framework_->package);
-  }
   const std::span<const std::int64_t> dims(shape.begin(), shape.size());
-  memory_ =
-      framework_->empty(like, tuple_of(dims), strides_of(dims), to_string(dtype), target.ordinal);
+  memory_ = framework_->empty(like, tuple_of(dims), strides_of(dims), to_string(dtype),
+                              target.ordinal, target.dlpack_stream());
 }
 
 const Framework* framework_to_tell(nb::handle query, const Target& target) {
@@ -341,8 +345,8 @@ void bind_frameworks(nb::module_& module) {
         refuse("dtype", dtype, "float32, bfloat16 or float16");
       },
       "shape"_a, "dtype"_a, "Memory of the host that exports DLPack and nothing else.");
-  module.def("_exporter", &exporter_of, "array"_a, "stream"_a.none(),
-             "An array's memory as an object that exports DLPack and nothing else.");
+  module.def("_order_streams", &order_streams, "later"_a, "earlier"_a, "ordinal"_a,
+             "Makes a stream of a device wait there for what another one has enqueued.");
 }
 
 }  // namespace seesaw::python

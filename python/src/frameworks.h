@@ -17,14 +17,15 @@ namespace seesaw::python {
 
 namespace nb = nanobind;
 
-/// A framework that _frameworks.py knows. Lives as long as the process.
+/// A framework that _frameworks.py knows: what these functions are given is said there. Lives as
+/// long as the process.
 struct Framework {
   std::string package;        // first part of the module that defines its array type
   bool is_immutable;          // its arrays are: they can be no outputs
   nb::object current_stream;  // (array, ordinal) -> the cudaStream_t as an int
-  nb::object empty;           // (array, shape, strides, dtype name, ordinal or -1) -> memory
+  nb::object empty;           // (array, shape, strides, dtype name, ordinal, stream) -> memory
   nb::object result;          // (memory) -> the result; None: the memory is it
-  nb::object enqueued;        // (arrays of a call, ordinal), their work being; None: need not know
+  nb::object enqueued;  // (arrays of a call, ordinal, stream): its work is; None: need not know
 };
 
 /// What is known of an array by its type alone.
@@ -62,6 +63,8 @@ struct Target {
   Target(const Executor& executor)  // NOLINT(google-explicit-constructor)
       : kind(executor.kind()), ordinal(executor.cuda_ordinal()), stream(executor.cuda_stream()) {}
   bool is_host() const { return kind == DeviceKind::kCpu; }
+  /// As DLPack numbers streams: 1 is the default one. 0 on the CPU.
+  nb::int_ dlpack_stream() const;
 
   DeviceKind kind = DeviceKind::kCpu;
   int ordinal = -1;
@@ -108,7 +111,8 @@ const Framework* framework_to_tell(nb::handle query, const Target& target);
 template <typename... Arrays>
 void tell_enqueued(nb::handle query, const Target& target, const Arrays&... arrays) {
   const Framework* const framework = framework_to_tell(query, target);
-  if (framework != nullptr) framework->enqueued(nb::make_tuple(query, arrays...), target.ordinal);
+  if (framework == nullptr) return;
+  framework->enqueued(nb::make_tuple(query, arrays...), target.ordinal, target.dlpack_stream());
 }
 
 /// An output: the caller's array, or one made as `like`'s framework makes arrays, where the

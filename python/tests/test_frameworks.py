@@ -9,7 +9,7 @@ import pytest
 from test_decode import TYPES, Case
 
 import seesaw_mla as sm
-from seesaw_mla import _frameworks
+from seesaw_mla import _core, _frameworks
 
 
 def to_torch(array):
@@ -226,14 +226,36 @@ def test_arrays_of_jax_are_no_outputs(rng, name):
 def test_memory_for_results_of_jax_on_a_device(monkeypatch):
     """Here on the CPU, which has no streams."""
     jax = pytest.importorskip("jax", reason="jax is not installed")
-    monkeypatch.setattr(_frameworks, "_jax_stream", lambda array, ordinal: None)
+    ordered = []
+    monkeypatch.setattr(_core, "_order_streams", lambda *order: ordered.append(order))
     like = jax.numpy.zeros(3)
-    memory = _frameworks._jax_empty(like, (2, 5), (5, 1), "bfloat16", 0)
+    memory = _frameworks._jax_empty(like, (2, 5), (5, 1), "bfloat16", 0, 0x100)
     results = [_frameworks._jax_result(memory) for _ in range(2)]
     assert results[0].dtype == "bfloat16" and results[0].shape == (2, 5)
     assert results[0].unsafe_buffer_pointer() == results[1].unsafe_buffer_pointer()
-    mark = _frameworks._Kept()._mark(like, 0)
+    mark = _frameworks._Kept()._mark(like, 0, 0x100)
     assert mark.block_until_ready().is_ready()
+    assert ordered == [(1, 0x100, 0)] * 3  # JAX names no stream here: DLPack's default one
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_jaxs_memory_becomes_the_results(rng, monkeypatch, dtype):
+    """As results are made on a device: written in memory of JAX's own."""
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    made, ordered = [], []
+
+    def device_memory(shape, dtype):
+        made.append(_frameworks._jax_empty(jax.numpy.zeros(1), shape, (), dtype, 0, 0x100))
+        return made[-1]
+
+    monkeypatch.setattr(_core, "_host_array", device_memory)
+    monkeypatch.setattr(_core, "_order_streams", lambda *order: ordered.append(order))
+    case = Case(rng, dtype)
+    results = case.run(**arrays_of(case, to_jax))
+    for memory, result in zip(made, results, strict=True):
+        assert memory._array.unsafe_buffer_pointer() == result.unsafe_buffer_pointer()
+    assert set(ordered) == {(1, 0x100, 0)}
+    case.check(*map(to_numpy, results))
 
 
 def test_arrays_are_kept_for_jax_until_their_call_is_done(monkeypatch):
@@ -249,11 +271,11 @@ def test_arrays_are_kept_for_jax_until_their_call_is_done(monkeypatch):
     marks = [Mark(), Mark(), Mark()]
     upcoming = iter(marks)
     kept = _frameworks._Kept()
-    monkeypatch.setattr(kept, "_mark", lambda array, ordinal: next(upcoming))
+    monkeypatch.setattr(kept, "_mark", lambda *stream: next(upcoming))
 
     def add():
         array = Array()
-        kept.add((array,), 0)
+        kept.add((array,), 0, 0x100)
         return weakref.ref(array)
 
     first, second = add(), add()

@@ -1,8 +1,13 @@
 """Which stream a call runs on, and what producers are told of it: with arrays of a device that is
 not there, so that each call ends in the library's refusal, after its arrays were taken."""
 
+import itertools
+import types
+
+import numpy as np
 import pytest
 from fake_device import (
+    CUDA,
     CURRENT_STREAM,
     ArrayOfNewerDLPack,
     DeviceArray,
@@ -11,7 +16,7 @@ from fake_device import (
 )
 
 import seesaw_mla as sm
-from seesaw_mla import _core
+from seesaw_mla import _core, _frameworks
 
 INT, UINT = 0, 1
 SHAPES = {
@@ -136,10 +141,10 @@ class Framework:
         assert array.ordinal == ordinal
         return self.stream
 
-    def empty(self, like, shape, strides, dtype, ordinal):
+    def empty(self, like, shape, strides, dtype, ordinal, stream):
         if self.error:
             raise self.error
-        self.made.append((shape, strides, dtype, ordinal))
+        self.made.append((shape, strides, dtype, ordinal, stream))
         return self.Array(shape, ordinal=ordinal)
 
 
@@ -148,11 +153,106 @@ def test_results_are_made_by_the_framework_on_its_stream(plan):
     arrays = arrays_of(framework.Array, ordinal=1, but=["out", "lse"])
     decode(plan, arrays)
     assert framework.made == [
-        ((2, 1, 4, 64), (256, 256, 64, 1), "float32", 1),
-        ((2, 4, 1), (4, 1, 1), "float32", 1),
+        ((2, 1, 4, 64), (256, 256, 64, 1), "float32", 1, framework.stream),
+        ((2, 4, 1), (4, 1, 1), "float32", 1, framework.stream),
     ]
     assert all(array.streams == [framework.stream] for array in arrays.values())
     assert framework.told == []  # nothing was enqueued
+
+
+@pytest.mark.parametrize("stream, told", [(0, 1), (0x5500, 0x5500)])
+def test_results_are_made_for_the_executors_stream(plan, stream, told):
+    framework = Framework()
+    arrays = arrays_of(framework.Array, but=["out", "lse"])
+    decode(plan, arrays, executor=sm.Executor.cuda(0, stream))
+    assert [made[-1] for made in framework.made] == [told, told]
+
+
+class JaxDevice:
+    """Names its streams for work outside of JAX in turn, as XLA's devices do."""
+
+    def __init__(self):
+        streams = itertools.cycle([0x100, 0x200, 0x300, 0x400])
+        self.get_stream_for_external_ready_events = lambda: next(streams)
+
+
+class Jax:
+    """JAX with a device, as far as results are made by it."""
+
+    def __init__(self, monkeypatch):
+        self.device = JaxDevice()
+        self.made, self.ordered = [], []
+        attributes = {"__module__": "jaxlib", "devices": lambda array: {self.device}}
+        self.Array = type("Array", (DeviceArray,), attributes)
+        modules = {
+            "numpy": types.SimpleNamespace(empty=self.empty, zeros=self.empty),
+            "dlpack": types.SimpleNamespace(from_dlpack=self.from_dlpack),
+        }
+        monkeypatch.setattr(_frameworks, "_jax_module", modules.__getitem__)
+        monkeypatch.setattr(_core, "_order_streams", lambda *order: self.ordered.append(order))
+
+    def empty(self, shape, dtype, device):
+        assert device is self.device
+        options = {"code": UINT, "bits": 8} if dtype == "uint8" else {}
+        self.made.append(self.Array(np.atleast_1d(shape).tolist(), **options))
+        return self.made[-1]
+
+    def from_dlpack(self, memory):
+        self.named = self.device.get_stream_for_external_ready_events()
+        assert memory.__dlpack_device__() == (CUDA, 0)
+        memory.__dlpack__(stream=self.named)
+        return types.SimpleNamespace(is_ready=lambda: True)
+
+
+def test_calls_with_arrays_of_jax_stay_on_one_stream(plan, monkeypatch):
+    jax = Jax(monkeypatch)
+    given = []
+    for _ in range(3):
+        lengths = jax.Array((2,), code=INT)
+        with pytest.raises(sm.InvalidArgumentError, match="executor: is a CUDA stream"):
+            sm.prepare(plan, lengths)  # makes a workspace
+        arrays = arrays_of(jax.Array, but=["out", "lse", "workspace"])
+        decode(plan, arrays)
+        given += [lengths, *arrays.values()]
+    assert len(jax.made) == 1 + 3 * 2
+    for array in given + jax.made:
+        assert array.streams == [0x100]
+    assert jax.ordered == []
+
+
+def test_arrays_of_jax_run_on_an_executors_stream(plan, monkeypatch):
+    jax = Jax(monkeypatch)
+    arrays = arrays_of(jax.Array, but=["out", "lse", "workspace"])
+    runs = sm.Executor.cuda(0, 0x5500)
+    with pytest.raises(sm.InvalidArgumentError, match="executor: is a CUDA stream"):
+        sm.prepare(plan, jax.Array((2,), code=INT), executor=runs)
+    decode(plan, arrays, executor=runs)
+    for array in [*arrays.values(), *jax.made]:
+        assert array.streams == [0x5500]
+
+
+@pytest.mark.parametrize("stream", [1, 0x100, 0x5500])
+def test_jax_is_made_to_wait_for_what_it_gets(monkeypatch, stream):
+    jax = Jax(monkeypatch)
+    like = jax.Array((5,))
+    memory = _frameworks._jax_empty(like, (2, 3), (3, 1), "float32", 0, stream)
+    jax.Array.__dlpack__(memory._array, stream=stream)  # the call's own
+    for _ in range(5):
+        jax.ordered.clear()
+        _frameworks._jax_result(memory)
+        waits = [] if jax.named == stream else [(jax.named, stream, 0)]
+        assert jax.ordered == waits
+        assert memory._array.streams[-1] == jax.named
+    kept = _frameworks._Kept()
+    jax.ordered.clear()
+    kept.add((like,), 0, stream)
+    kept.add((like,), 0, stream)
+    assert {order[1:] for order in jax.ordered} == {(stream, 0)} and not kept._calls
+
+
+def test_streams_of_a_device_that_is_not_there():
+    with pytest.raises(sm.SeesawError, match="executor.cuda_ordinal: is 1000|no CUDA kernels"):
+        _core._order_streams(1, 2, 1000)
 
 
 def test_a_programs_own_subclasses_are_of_their_framework(plan):

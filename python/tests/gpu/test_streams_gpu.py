@@ -158,9 +158,19 @@ def test_jax_lends_its_arrays_until_the_device_is_done(rng, device, torch_arrays
         case.check(result)
 
 
-def test_jax_has_one_stream_for_others(rng, device):
+@pytest.mark.parametrize("is_given", [False, True], ids=["its own", "given"])
+def test_jax_waits_for_results(rng, device, torch_arrays, is_given):
+    """It reads them on a stream of its own, whichever stream the call ran on."""
+    torch = torch_arrays.torch
     case = DeviceCase(rng, device, PRODUCERS["jax"]())
     plan = case.device_plan()
-    with pytest.raises(sm.InvalidArgumentError, match="executor: is of another stream"):
-        case.decode(plan, executor=sm.Executor.cuda(0))
-    case.check(case.decode(plan))
+    case.decode(plan)[0].block_until_ready()
+    stream = torch.cuda.Stream()
+    if not is_given:
+        stream = torch.cuda.ExternalStream(_frameworks._jax_stream(case.q, 0))
+    executor = sm.Executor.cuda(0, stream.cuda_stream) if is_given else None
+    for _ in range(5):  # JAX has several streams, and takes them in turn
+        with torch.cuda.stream(stream):
+            torch.cuda._sleep(CYCLES)
+        out, lse = case.decode(plan, executor=executor)
+        case.check((out * 1, lse * 1))
