@@ -145,6 +145,43 @@ DataCheck check_of(std::optional<bool> verify, const Executor& executor) {
   return is_verified ? DataCheck::kVerify : DataCheck::kTrust;
 }
 
+/// What decode and prefill have in common: where they run, their inputs and their workspace, taken
+/// in this order.
+struct AttentionCall {
+  AttentionCall(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle block_table,
+                OwnedExecutor* executor, nb::handle indices, nb::handle top_k_lengths,
+                nb::handle attn_sink, nb::object workspace)
+      : problem(plan.problem),
+        q_array(q),
+        runs(executor, "q", q),
+        target(*runs),
+        query(input("q", q, target)),
+        cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target),
+        memory(plan, std::move(workspace), *runs) {}
+
+  /// An output, made by the query's framework where none is given.
+  Result result(const char* name, nb::object given, std::initializer_list<std::int64_t> shape,
+                DType dtype) const {
+    return {name, std::move(given), q_array, shape, dtype, target};
+  }
+
+  /// `verb(work plan, workspace, executor, check)`, without the interpreter's lock.
+  template <typename Verb>
+  void run(std::optional<bool> verify, Verb verb) {
+    memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
+      return verb(work, bytes, *runs, check_of(verify, *runs));
+    });
+  }
+
+  const AttentionProblem& problem;
+  const nb::handle q_array;
+  CallExecutor runs;
+  const Target target;
+  const Input query;
+  const CacheInputs cache;
+  CallWorkspace memory;
+};
+
 using TwoArrays = nb::typed<nb::tuple, nb::any, nb::any>;
 using ThreeArrays = nb::typed<nb::tuple, nb::any, nb::any, nb::any>;
 
@@ -152,22 +189,21 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
                      OwnedExecutor* executor, nb::handle indices, nb::handle top_k_lengths,
                      nb::handle attn_sink, nb::object out, nb::object lse, nb::object workspace,
                      std::optional<bool> verify) {
-  CallExecutor runs(executor, "q", q);
-  const Target target(*runs);
-  const Input q_in = input("q", q, target);
-  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
-  CallWorkspace memory(plan, std::move(workspace), *runs);
-  const AttentionProblem& p = plan.problem;
-  Result result("out", std::move(out), q, {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype, target);
-  Result sums("lse", std::move(lse), q, {p.batch, p.h_q, p.s_q}, DType::kFloat32, target);
-  check_apart({memory.extent(), result.extent("out"), sums.extent("lse")},
-              cache.extents(q_in.view));
-  memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
-    const DecodeArgs args{q_in.view, cache.args(), result.memory.view, sums.memory.view, bytes};
-    return decode(work, args, *runs, check_of(verify, *runs));
-  });
-  tell_enqueued(q, target, kv_cache, block_table, attn_sink, memory.owner(), result.array.memory(),
-                sums.array.memory());
+  AttentionCall call(plan, q, kv_cache, block_table, executor, indices, top_k_lengths, attn_sink,
+                     std::move(workspace));
+  const AttentionProblem& p = call.problem;
+  Result result = call.result("out", std::move(out), {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype);
+  Result sums = call.result("lse", std::move(lse), {p.batch, p.h_q, p.s_q}, DType::kFloat32);
+  check_apart({call.memory.extent(), result.extent("out"), sums.extent("lse")},
+              call.cache.extents(call.query.view));
+  call.run(verify,
+           [&](const WorkPlan& work, std::span<std::byte> bytes, Executor& runs, DataCheck check) {
+             const DecodeArgs args{call.query.view, call.cache.args(), result.memory.view,
+                                   sums.memory.view, bytes};
+             return decode(work, args, runs, check);
+           });
+  tell_enqueued(q, call.target, kv_cache, block_table, attn_sink, call.memory.owner(),
+                result.array.memory(), sums.array.memory());
   return TwoArrays(nb::make_tuple(result.array.take(), sums.array.take()));
 }
 
@@ -175,24 +211,23 @@ ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handl
                         OwnedExecutor* executor, nb::handle indices, nb::handle top_k_lengths,
                         nb::handle attn_sink, nb::object out, nb::object lse, nb::object max_logits,
                         nb::object workspace, std::optional<bool> verify) {
-  CallExecutor runs(executor, "q", q);
-  const Target target(*runs);
-  const Input q_in = input("q", q, target);
-  const CacheInputs cache(kv_cache, block_table, indices, top_k_lengths, attn_sink, target);
-  CallWorkspace memory(plan, std::move(workspace), *runs);
-  const AttentionProblem& p = plan.problem;
-  const std::int64_t total_q = q_in.view.dim(0);
-  Result result("out", std::move(out), q, {total_q, p.h_q, p.d_v}, p.out_dtype, target);
-  Result sums("lse", std::move(lse), q, {total_q, p.h_q}, DType::kFloat32, target);
-  Result maxima("max_logits", std::move(max_logits), q, {total_q, p.h_q}, DType::kFloat32, target);
+  AttentionCall call(plan, q, kv_cache, block_table, executor, indices, top_k_lengths, attn_sink,
+                     std::move(workspace));
+  const AttentionProblem& p = call.problem;
+  const std::int64_t total_q = call.query.view.dim(0);
+  Result result = call.result("out", std::move(out), {total_q, p.h_q, p.d_v}, p.out_dtype);
+  Result sums = call.result("lse", std::move(lse), {total_q, p.h_q}, DType::kFloat32);
+  Result maxima =
+      call.result("max_logits", std::move(max_logits), {total_q, p.h_q}, DType::kFloat32);
   check_apart(
-      {memory.extent(), result.extent("out"), sums.extent("lse"), maxima.extent("max_logits")},
-      cache.extents(q_in.view));
-  memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
-    const PrefillArgs args{q_in.view,        cache.args(),       result.memory.view,
-                           sums.memory.view, maxima.memory.view, bytes};
-    return prefill(work, args, *runs, check_of(verify, *runs));
-  });
+      {call.memory.extent(), result.extent("out"), sums.extent("lse"), maxima.extent("max_logits")},
+      call.cache.extents(call.query.view));
+  call.run(verify,
+           [&](const WorkPlan& work, std::span<std::byte> bytes, Executor& runs, DataCheck check) {
+             const PrefillArgs args{call.query.view,  call.cache.args(),  result.memory.view,
+                                    sums.memory.view, maxima.memory.view, bytes};
+             return prefill(work, args, runs, check);
+           });
   return ThreeArrays(nb::make_tuple(result.array.take(), sums.array.take(), maxima.array.take()));
 }
 
