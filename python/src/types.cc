@@ -58,11 +58,14 @@ void bind_enums(nb::module_& module) {
       .value("AVX512_BF16", CpuIsa::kAvx512Bf16);
 }
 
+/// Values by the names of fields.
+using State = nb::typed<nb::dict, nb::str, nb::any>;
+
 /// A text, equality, copies and pickles of a class that is nothing but these fields.
 template <typename Data>
 void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
   const auto state_of = [fields](nb::handle object) {
-    nb::dict state;
+    State state;
     for (const char* field : fields) state[field] = object.attr(field);
     return state;
   };
@@ -83,9 +86,9 @@ void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
         return nb::bool_(state_of(self).equal(state_of(other)));
       },
       nb::arg("other").none(), nb::sig("def __eq__(self, other: object, /) -> bool"));
-  type.attr("__hash__") = nb::none();  // fields may change
+  type.attr("__hash__") = nb::none();  // fields may change; stub_patterns.txt says it to checkers
   type.def("__getstate__", [state_of](nb::handle self) { return state_of(self); });
-  type.def("__setstate__", [fields](nb::handle self, const nb::dict& state) {
+  type.def("__setstate__", [fields](nb::handle self, const State& state) {
     new (nb::inst_ptr<Data>(self)) Data;
     nb::inst_mark_ready(self);
     for (const char* field : fields) nb::setattr(self, field, state[field]);
