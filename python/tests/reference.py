@@ -8,14 +8,14 @@ def attention(q, keys, d_v, scale, causal=False, sink=None):
     """One request: q [s_q, h, d_qk], keys [s_k, d_qk] -> out [s_q, h, d_v], lse [h, s_q]."""
     q, keys = q.astype(np.float64), keys.astype(np.float64)
     s_q, s_k = len(q), len(keys)
-    scores = np.einsum("qhd,kd->hqk", q, keys) * scale
+    scores = np.einsum("qhd,kd->hqk", q, keys, optimize=True) * scale
     if causal:
         hidden = np.arange(s_k)[None, :] > s_k - s_q + np.arange(s_q)[:, None]
         scores[:, hidden] = -np.inf
     with np.errstate(divide="ignore", invalid="ignore"):
         lse = np.logaddexp.reduce(scores, axis=-1) if s_k else np.full(scores.shape[:2], -np.inf)
         weights = np.where(np.isneginf(lse)[..., None], 0, np.exp(scores - lse[..., None]))
-    out = np.einsum("hqk,kd->qhd", weights, keys[:, :d_v])
+    out = np.einsum("hqk,kd->qhd", weights, keys[:, :d_v], optimize=True)
     if sink is not None:
         share = np.where(np.isneginf(lse), 0, 1 / (1 + np.exp(sink[:, None] - lse)))
         out *= share.T[..., None]
@@ -29,7 +29,7 @@ def weight_error(q, keys, scale):
     if not len(keys):
         return 0.0
     q, keys = np.abs(q.astype(np.float64)), np.abs(keys.astype(np.float64))
-    largest_sum = np.einsum("qhd,kd->hqk", q, keys).max(initial=0) * abs(scale)
+    largest_sum = np.einsum("qhd,kd->hqk", q, keys, optimize=True).max(initial=0) * abs(scale)
     return (keys.shape[1] * largest_sum + 1.5 * len(keys) + 8) * 2.0**-24
 
 
