@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_decode import Case
+from decode_case import Case
 
 import seesaw_mla as sm
 
@@ -22,8 +22,8 @@ GOOD = {
     "q": lambda case: case.q,
     "kv_cache": lambda case: case.cache,
     "block_table": lambda case: case.table,
-    "out": lambda case: np.empty((4, 2, 4, 64), np.float32),
-    "lse": lambda case: np.empty((4, 4, 2), np.float32),
+    "out": lambda case: np.empty(case.shapes["out"], np.float32),
+    "lse": lambda case: np.empty(case.shapes["lse"], np.float32),
 }
 
 
@@ -70,7 +70,7 @@ def test_read_only_output(case, name):
 
 def test_output_that_overlaps_itself(case):
     one_row = np.empty((1, 1, 1, 64), np.float32)
-    out = np.lib.stride_tricks.as_strided(one_row, (4, 2, 4, 64), (0, 0, 0, 4))
+    out = np.lib.stride_tricks.as_strided(one_row, case.shapes["out"], (0, 0, 0, 4))
     with pytest.raises(sm.InvalidArgumentError, match="out"):
         case.run(out=out)
 

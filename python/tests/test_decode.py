@@ -5,62 +5,10 @@ import threading
 import ml_dtypes
 import numpy as np
 import pytest
+from decode_case import TYPES, Case, small_problem
 from reference import attention, check
 
 import seesaw_mla as sm
-
-TYPES = {
-    sm.DType.FLOAT32: (np.float32, sm.KvFormat.FLOAT32),
-    sm.DType.BFLOAT16: (ml_dtypes.bfloat16, sm.KvFormat.BFLOAT16),
-    sm.DType.FLOAT16: (np.float16, sm.KvFormat.FLOAT16),
-}
-
-
-class Case:
-    """A decode call on random inputs; slots that no request references are NaN."""
-
-    def __init__(self, rng, dtype=sm.DType.FLOAT32, lengths=(130, 0, 7, 64), **fields):
-        self.dtype, kv_format = TYPES[dtype]
-        self.lengths = np.asarray(lengths, np.int32)
-        fields = {"h_q": 4, "d_qk": 96, "d_v": 64, "page_size": 16, "s_q": 2, **fields}
-        self.problem = p = sm.AttentionProblem(
-            batch=len(lengths), q_dtype=dtype, out_dtype=dtype, kv_format=kv_format, **fields
-        )
-        pages_of = [-(-n // p.page_size) for n in lengths]
-        self.cache = np.full((sum(pages_of) + 3, p.page_size, 1, p.d_qk), np.nan, self.dtype)
-        free = list(rng.permutation(len(self.cache)))
-        self.table = np.full((p.batch, max(pages_of) + 1), 2**31 - 1, np.int32)
-        self.keys = []
-        for request, length in enumerate(lengths):
-            keys = rng.standard_normal((length, p.d_qk)).astype(self.dtype)
-            for i in range(pages_of[request]):
-                self.table[request, i] = page = free.pop()
-                part = keys[i * p.page_size : (i + 1) * p.page_size]
-                self.cache[page, : len(part), 0] = part
-            self.keys.append(keys)
-        self.q = rng.standard_normal((p.batch, p.s_q, p.h_q, p.d_qk)).astype(self.dtype)
-        self.sink = rng.standard_normal(p.h_q).astype(np.float32) if p.has_attn_sink else None
-        self.executor = sm.Executor.cpu(2)
-        self.plan = sm.plan(p, sm.probe_cpu(), self.lengths)
-
-    def run(self, **arrays):
-        arrays = {
-            "q": self.q,
-            "kv_cache": self.cache,
-            "block_table": self.table,
-            "attn_sink": self.sink,
-            "executor": self.executor,
-            **arrays,
-        }
-        return sm.decode(self.plan, **arrays)
-
-    def check(self, out, lse):
-        p = self.problem
-        scale = p.softmax_scale or p.d_qk**-0.5
-        causal = p.mask == sm.Mask.CAUSAL
-        for i, keys in enumerate(self.keys):
-            want, want_lse = attention(self.q[i], keys, p.d_v, scale, causal, self.sink)
-            check(out[i], lse[i], want, want_lse, self.q[i], keys, scale)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -132,7 +80,7 @@ class Exporter:
 
 def test_takes_any_dlpack_producer(rng):
     case = Case(rng)
-    given = np.full((4, 2, 4, 64), np.nan, np.float32)
+    given = np.full(case.shapes["out"], np.nan, np.float32)
     wrapped = Exporter(given)
     out, lse = case.run(
         q=Exporter(case.q),
@@ -217,19 +165,7 @@ def test_other_threads_run_meanwhile(rng):
 
 def test_top_k(rng):
     case = Case(rng, lengths=(64, 40), s_q=2)
-    p = sm.AttentionProblem(
-        batch=2,
-        s_q=2,
-        h_q=4,
-        d_qk=96,
-        d_v=64,
-        page_size=16,
-        q_dtype=sm.DType.FLOAT32,
-        out_dtype=sm.DType.FLOAT32,
-        kv_format=sm.KvFormat.FLOAT32,
-        sparsity=sm.Sparsity.TOP_K,
-        top_k=9,
-    )
+    p = small_problem(2, sparsity=sm.Sparsity.TOP_K, top_k=9)
     chosen = rng.integers(0, 40, (2, 2, 9)).astype(np.int32)
     indices = np.empty_like(chosen)
     for (i, s, k), token in np.ndenumerate(chosen):

@@ -6,7 +6,7 @@ import weakref
 import ml_dtypes
 import numpy as np
 import pytest
-from test_decode import TYPES, Case
+from decode_case import TYPES, Case
 
 import seesaw_mla as sm
 from seesaw_mla import _core, _frameworks
@@ -57,10 +57,9 @@ def test_results_are_of_the_querys_framework(rng, framework, dtype):
 
 def test_frameworks_may_be_mixed(rng):
     case = Case(rng)
+    given = to_torch(np.full(case.shapes["lse"], np.nan, np.float32))
     out, lse = case.run(
-        q=to_jax(case.q), block_table=to_torch(case.table), executor=None, lse=to_torch(
-            np.full((4, 4, 2), np.nan, np.float32)
-        )
+        q=to_jax(case.q), block_table=to_torch(case.table), executor=None, lse=given
     )
     assert type(out).__module__.startswith("jax") and type(lse).__module__ == "torch"
     case.check(np.asarray(out), lse.numpy())
@@ -156,7 +155,7 @@ def negated(tensor):
 def test_torchs_negative_bit(rng):
     case = Case(rng, has_attn_sink=True)
     arrays = arrays_of(case, to_torch)
-    lse = negated(to_torch(np.zeros((4, 4, 2), np.float32)))
+    lse = negated(to_torch(np.zeros(case.shapes["lse"], np.float32)))
     for name, tensor in (("attn_sink", negated(arrays["attn_sink"])), ("lse", lse)):
         with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is a tensor with the neg"):
             case.run(**{**arrays, name: tensor})
@@ -175,8 +174,7 @@ def test_outputs_that_require_gradients(rng, name):
     case = Case(rng)
     arrays = arrays_of(case, to_torch)
     torch = sys.modules["torch"]
-    shapes = {"out": (4, 2, 4, 64), "lse": (4, 4, 2)}
-    given = torch.full(shapes[name], torch.nan, requires_grad=True)
+    given = torch.full(case.shapes[name], torch.nan, requires_grad=True)
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is a tensor that requires grad"):
         case.run(**arrays, **{name: given})
     assert bool(given.isnan().all())
@@ -216,8 +214,7 @@ def test_subclasses_of_torch_tensors(rng):
 @pytest.mark.parametrize("name", ["out", "lse"])
 def test_arrays_of_jax_are_no_outputs(rng, name):
     case = Case(rng)
-    shapes = {"out": (4, 2, 4, 64), "lse": (4, 4, 2)}
-    given = to_jax(np.full(shapes[name], 7.0, np.float32))
+    given = to_jax(np.full(case.shapes[name], 7.0, np.float32))
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is an immutable .*, must be writ"):
         case.run(executor=None, **{name: given})
     assert bool((given == 7.0).all())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_decode import Case
+from decode_case import Case
 
 import seesaw_mla as sm
 from seesaw_mla import kv_cache
@@ -22,21 +22,21 @@ def case(rng):
     return case
 
 
-OUT, LSE = (4, 2, 4, 64), (4, 4, 2)
+OUTPUTS = ["out", "lse"]
 
 
 @pytest.mark.parametrize("offset", [0, 3, 700])
-@pytest.mark.parametrize("shape, name", [(OUT, "out"), (LSE, "lse")])
+@pytest.mark.parametrize("name", OUTPUTS)
 @pytest.mark.parametrize("other", ["q", "kv_cache"])
-def test_outputs_in_inputs(case, name, shape, other, offset):
+def test_outputs_in_inputs(case, name, other, offset):
     arrays = {"q": case.q, "kv_cache": case.cache}
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is where {other} is"):
-        case.run(**{name: inside(arrays[other], shape, offset)})
+        case.run(**{name: inside(arrays[other], case.shapes[name], offset)})
 
 
-@pytest.mark.parametrize("shape, name", [(OUT, "out"), (LSE, "lse")])
-def test_inputs_in_outputs(case, name, shape):
-    memory = np.empty(shape, np.float32)
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_inputs_in_outputs(case, name):
+    memory = np.empty(case.shapes[name], np.float32)
     sink = inside(memory, (4,), 3)
     with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is where attn_sink is"):
         case.run(attn_sink=sink, **{name: memory})
@@ -46,12 +46,12 @@ def test_inputs_in_outputs(case, name, shape):
 
 
 def test_outputs_in_each_other_and_in_the_workspace(case):
-    out = np.empty(OUT, np.float32)
+    out = np.empty(case.shapes["out"], np.float32)
     with pytest.raises(sm.InvalidArgumentError, match="lse: is where out is"):
-        case.run(out=out, lse=inside(out, LSE, 40))
+        case.run(out=out, lse=inside(out, case.shapes["lse"], 40))
     memory = np.zeros(case.plan.workspace_bytes + 2**16, np.uint8)
     aligned = memory[-memory.ctypes.data % 64 :]
-    for name, shape in (("out", OUT), ("lse", LSE)):
+    for name, shape in case.shapes.items():
         output = inside(aligned[64 : 64 + 2**14].view(np.float32), shape, 0)
         with pytest.raises(sm.InvalidArgumentError, match=f"{name}: is where workspace is"):
             case.run(workspace=aligned, **{name: output})
@@ -65,7 +65,8 @@ def test_neighbours_in_one_buffer_are_apart(case):
     q = inside(buffer, case.q.shape, 2048 + 32)
     q[:] = case.q
     wide = np.full((4, 2, 4, 2, 64), np.nan, np.float32)  # out between the rows of another array
-    case.check(*case.run(q=q, out=inside(buffer, OUT, 0), lse=inside(buffer, LSE, 2048)))
+    out, lse = (inside(buffer, case.shapes[name], i * 2048) for i, name in enumerate(OUTPUTS))
+    case.check(*case.run(q=q, out=out, lse=lse))
     wide_q = np.full((4, 2, 4, 160), np.nan, np.float32)
     wide_q[..., :96] = case.q
     case.check(*case.run(q=wide_q[..., :96], out=wide_q[..., 96:]))

@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from test_decode import Case
+from decode_case import Case
 
 import seesaw_mla as sm
 

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from decode_case import small_problem
 from fake_device import (
     CUDA,
     CURRENT_STREAM,
@@ -31,17 +32,7 @@ SHAPES = {
 
 @pytest.fixture
 def plan():
-    problem = sm.AttentionProblem(
-        batch=2,
-        h_q=4,
-        d_qk=96,
-        d_v=64,
-        page_size=16,
-        q_dtype=sm.DType.FLOAT32,
-        out_dtype=sm.DType.FLOAT32,
-        kv_format=sm.KvFormat.FLOAT32,
-    )
-    return sm.plan(problem, sm.probe_cpu(), [20, 30])
+    return sm.plan(small_problem(2, s_q=1), sm.probe_cpu(), [20, 30])
 
 
 def arrays_of(kind, ordinal=0, but=()):

@@ -1,6 +1,6 @@
 """Decode calls on a device: random inputs with NaN where nothing may be read, and their check."""
 
-from test_decode import Case
+from decode_case import Case
 
 import seesaw_mla as sm
 
@@ -9,7 +9,7 @@ SMALL = {"h_q": 6, "d_qk": 96, "d_v": 64, "page_size": 16, "s_q": 2}
 
 
 class DeviceCase:
-    """A case of test_decode with its arrays made by a producer."""
+    """A case of decode_case with its arrays made by a producer."""
 
     def __init__(self, rng, device, producer, lengths=(1000, 0, 7, 4000), **fields):
         dtype = fields.pop("dtype", sm.DType.BFLOAT16)
