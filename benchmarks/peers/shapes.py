@@ -47,6 +47,7 @@ FOR_CUDA = (
     *(Shape(128, 1, 128, s_k, True) for s_k in (4096, 8192, 32768)),
     *(Shape(128, 2, 128, s_k, True) for s_k in (8192, 32768)),
     *(Shape(b, 1, h_q, s_k) for b in (128, 64) for h_q in (64, 32, 16) for s_k in (8192, 4096)),
+    *(Shape(b, 1, 128, 8192) for b in (64, 128)),
     *(Shape(b, 1, h_q, 8192) for b in (16, 4, 1) for h_q in (128, 16)),
     Shape(1, 1, 16, 65536),
     Shape(1, 1, 128, 131072),
