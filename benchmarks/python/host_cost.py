@@ -60,8 +60,8 @@ STATEMENTS = {
     "whole": f"{CALL}, executor=executor)",
     "given": f"{CALL}, executor=executor, out=out, lse=lse)",
     "nothing": f"{CALL}, executor=executor, out=out, lse=lse)",  # of no request
-    "empty": "empty(q, (1, 1, 16, 512), (8192, 8192, 512, 1), 'bfloat16', 0); "
-    "empty(q, (1, 16, 1), (16, 1, 1), 'float32', 0)",
+    "empty": "empty(q, (1, 1, 16, 512), (8192, 8192, 512, 1), 'bfloat16', 0, 0); "
+    "empty(q, (1, 16, 1), (16, 1, 1), 'float32', 0, 0)",
     "add": "lse.add_(1)",
     "python": "nothing(plan, q, cache, table, workspace=workspace, verify=False, "
     "executor=executor, out=out, lse=lse)",
