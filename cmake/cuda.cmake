@@ -85,11 +85,15 @@ message(STATUS "Seesaw: the GPU part is built with CUDA ${CUDAToolkit_VERSION} "
 #   SM90A  machine code of sm_90a, for what only Hopper has: no other device runs it
 #   SM80   machine code of sm_90, and PTX of sm_80 that the driver compiles for any newer device
 # What ptxas says of each (registers, spills, warnings) is kept beside the object as FILE.o.ptxas.
+#
+# --generate-code, not -gencode: ccache 4.7 takes what begins with -g and does not end with 0 for debug
+# information, and an object with that for another one in each build folder.
 function(seesaw_cuda_sources architecture)
   if(architecture STREQUAL "SM90A")
-    set(flags -gencode=arch=compute_90a,code=sm_90a)
+    set(flags --generate-code=arch=compute_90a,code=sm_90a)
   elseif(architecture STREQUAL "SM80")
-    set(flags -gencode=arch=compute_90,code=sm_90 -gencode=arch=compute_80,code=compute_80)
+    set(flags --generate-code=arch=compute_90,code=sm_90
+              --generate-code=arch=compute_80,code=compute_80)
   else()
     message(FATAL_ERROR "seesaw_cuda_sources: is ${architecture}, must be SM90A or SM80")
   endif()

@@ -1,5 +1,6 @@
 # Run by ctest; tests/package/CMakeLists.txt names the variables. Static: installs the build tree
-# that is there. Shared: builds the library alone anew, with BUILD_SHARED_LIBS.
+# that is there. Shared: builds the library alone anew, with BUILD_SHARED_LIBS; of the build type of
+# the tests, so that ccache has its objects.
 cmake_minimum_required(VERSION 3.25)
 set(prefix ${work_dir}/prefix)
 set(library_build_dir ${build_dir})
@@ -31,7 +32,7 @@ endif()
 if(kind STREQUAL "shared")
   set(library_build_dir ${work_dir}/library)
   run(${CMAKE_COMMAND} -S ${source_dir} -B ${library_build_dir} ${toolchain}
-      -DCMAKE_BUILD_TYPE=Debug -DBUILD_SHARED_LIBS=ON -DSEESAW_CUDA=${cuda}
+      -DCMAKE_BUILD_TYPE=${build_type} -DBUILD_SHARED_LIBS=ON -DSEESAW_CUDA=${cuda}
       -DSEESAW_BUILD_APPLICATION=OFF -DSEESAW_BUILD_TESTS=OFF -DSEESAW_BUILD_BENCHMARKS=OFF)
   run(${CMAKE_COMMAND} --build ${library_build_dir})
 endif()
