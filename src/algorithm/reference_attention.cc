@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -116,9 +115,11 @@ RowResult attend(const std::vector<double>& q, const Keys& keys, std::int64_t d_
   row.lse = row.max_logit + std::log(sum);
   row.kept = 1.0 / (1.0 + std::exp(sink - row.lse));  // exp(lse) / (exp(lse) + exp(sink))
 
-  for (std::size_t j = 0; j < keys.size(); ++j)
-    for (std::size_t d = 0; d < row.out.size(); ++d)
-      row.out[d] += row.kept * row.weights[j] * keys[j][d];
+  for (std::size_t j = 0; j < keys.size(); ++j) {
+    const double factor = row.kept * row.weights[j];
+    const std::span<const double> value(keys[j].data(), row.out.size());
+    for (std::size_t d = 0; d < value.size(); ++d) row.out[d] += factor * value[d];
+  }
   return row;
 }
 
@@ -134,34 +135,37 @@ std::int64_t count_rises(std::span<const double> logits) {
   return *std::max_element(rises.begin(), rises.end());
 }
 
+double max_abs(double a, double b) { return std::max(a, std::abs(b)); }
+
 /// What error_bounds.h wants to know of a row; no part of the attention itself.
-void measure_sensitivity(const std::vector<double>& q, const Keys& keys, const RowResult& row,
-                         double scale, std::size_t row_idx, ReferenceOutputs& outputs) {
+void measure_sensitivity(const std::vector<double>& q, const Keys& keys, double max_abs_key,
+                         const RowResult& row, double scale, std::size_t row_idx,
+                         ReferenceOutputs& outputs) {
   RowSensitivity& sensitivity = outputs.rows[row_idx];
   const std::size_t d_v = row.out.size();
   double* abs_sum = outputs.abs_sum.data() + row_idx * d_v;
   double* deviation = outputs.deviation.data() + row_idx * d_v;
   double* deviation_norm = outputs.deviation_norm.data() + row_idx * d_v;
   const auto raise = [](double& largest, double value) { largest = std::max(largest, value); };
-  const auto abs_product = [](double a, double b) { return std::abs(a * b); };
-  const auto square_product = [](double a, double b) { return a * b * a * b; };
-  const auto max_abs = [](double a, double b) { return std::max(a, std::abs(b)); };
-  sensitivity.max_abs_input = std::accumulate(q.begin(), q.end(), 0.0, max_abs);
+  sensitivity.max_abs_input = std::accumulate(q.begin(), q.end(), max_abs_key, max_abs);
   for (std::size_t j = 0; j < keys.size(); ++j) {
     const double weight = row.weights[j];
-    const auto sum_over_dims = [&](auto term) {
-      return std::transform_reduce(q.begin(), q.end(), keys[j].begin(), 0.0, std::plus<>(), term);
-    };
-    raise(sensitivity.max_abs_product_sum, std::abs(scale) * sum_over_dims(abs_product));
-    raise(sensitivity.max_product_norm, std::abs(scale) * std::sqrt(sum_over_dims(square_product)));
+    double sum = 0;
+    double sum_of_squares = 0;
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      const double product = q[i] * keys[j][i];
+      sum += std::abs(product);
+      sum_of_squares += product * product;
+    }
+    raise(sensitivity.max_abs_product_sum, std::abs(scale) * sum);
+    raise(sensitivity.max_product_norm, std::abs(scale) * std::sqrt(sum_of_squares));
     raise(sensitivity.max_abs_logit, std::abs(row.logits[j]));
     raise(sensitivity.logit_range, row.max_logit - row.logits[j]);
-    sensitivity.max_abs_input =
-        std::accumulate(keys[j].begin(), keys[j].end(), sensitivity.max_abs_input, max_abs);
     sensitivity.weight_norm += weight * weight;
     for (std::size_t d = 0; d < d_v; ++d) {
-      const double difference = weight * (row.kept * keys[j][d] - row.out[d]);
-      abs_sum[d] += weight * std::abs(row.kept * keys[j][d]);
+      const double value = row.kept * keys[j][d];
+      const double difference = weight * (value - row.out[d]);
+      abs_sum[d] += weight * std::abs(value);
       deviation[d] += std::abs(difference);
       deviation_norm[d] += difference * difference;
     }
@@ -183,6 +187,9 @@ void attend_token(const ReferenceInputs& in, const QueryToken& token, ReferenceO
     Keys keys;
     for (std::int64_t offset : visible)
       keys.push_back(read_row(in.kv_cache, offset + kv_head * in.kv_cache.step(2), problem.d_qk));
+    double max_abs_key = 0;
+    for (const auto& key : keys)
+      max_abs_key = std::accumulate(key.begin(), key.end(), max_abs_key, max_abs);
     for (std::int64_t i = 0; i < problem.group_size(); ++i) {
       const std::int64_t head = kv_head * problem.group_size() + i;
       const std::int64_t head_offset = head * in.q.step(in.q.rank - 2);
@@ -197,7 +204,7 @@ void attend_token(const ReferenceInputs& in, const QueryToken& token, ReferenceO
       outputs.lse[row_idx] = row.lse;
       outputs.max_logits[row_idx] = row.max_logit;
       outputs.rows[row_idx].sink = sink;
-      measure_sensitivity(q, keys, row, problem.scale(), row_idx, outputs);
+      measure_sensitivity(q, keys, max_abs_key, row, problem.scale(), row_idx, outputs);
     }
   }
 }
