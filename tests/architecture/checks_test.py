@@ -208,7 +208,7 @@ class HeaderRules(TemporaryTree):
         ]
         database = self.root / "compile_commands.json"
         database.write_text(json.dumps(entries), encoding="utf-8")
-        num_compiled, failures, left_out = headers.check(self.root, database)
+        num_compiled, failures, left_out, _ = headers.check(self.root, database)
         self.assertGreater(num_compiled, 0)
         return [failure.split(": ")[0] for failure in failures], left_out
 
@@ -219,6 +219,22 @@ class HeaderRules(TemporaryTree):
 
     def test_good_headers_compile(self):
         self.assertEqual(self.compile_alone(), ([], []))
+
+    def test_what_another_build_compiles_alike_is_left_to_it(self):
+        self.compile_alone()
+        database = self.root / "compile_commands.json"
+        other = self.root / "other.json"
+        shutil.copy(database, other)
+        self.assertEqual(headers.check(self.root, database, other)[0], 0)
+        entries = json.loads(other.read_text(encoding="utf-8"))
+        for entry in entries:  # a macro that no header names, another that one does
+            entry["command"] += " -DSEESAW_UNKNOWN=1 -DSEESAW_KNOWN=1"
+        other.write_text(json.dumps(entries), encoding="utf-8")
+        self.assertEqual(headers.check(self.root, database, other)[0], 0)
+        self.write({"src/algorithm/merge.h": "#pragma once\nextern int SEESAW_KNOWN_;\n"})
+        self.assertEqual(headers.check(self.root, database, other)[0], 0)
+        self.write({"src/algorithm/merge.h": "#pragma once\n#ifdef SEESAW_KNOWN\n#endif\n"})
+        self.assertGreater(headers.check(self.root, database, other)[0], 0)
 
     def test_a_header_that_leans_on_its_includer_fails(self):
         self.write({"include/seesaw/plan.h": "#pragma once\nstd::int64_t lengths();\n"})

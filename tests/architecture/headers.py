@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import tempfile
@@ -26,9 +27,14 @@ class Compilation:
     source: str
 
 
-def relevant_flags(command):
-    """Of a compiler call, what decides how a header is read: language, paths, defines, target."""
-    words = shlex.split(command)
+def relevant_flags(command, macros):
+    """Of a compiler call, what decides how a header is read: language, paths, defines, target. Of
+    our own macros those that some header names, `macros`: what others see is the same without."""
+    words = [
+        word
+        for word in shlex.split(command)
+        if not word.startswith("-DSEESAW_") or word[2:].partition("=")[0] in macros
+    ]
     flags = []
     for word, following in zip(words, words[1:] + [""]):
         if word in ("-isystem", "-include", "-I", "-D"):
@@ -40,17 +46,25 @@ def relevant_flags(command):
     return tuple(flags)
 
 
+def macros_in_headers(root):
+    """The words SEESAW_... that stand in the headers of `root`."""
+    headers = [*pathlib.Path(root).glob("**/*.h"), *pathlib.Path(root).glob("**/*.cuh")]
+    texts = (path.read_text(encoding="utf-8") for path in headers)
+    return {macro for text in texts for macro in re.findall(r"\bSEESAW_\w+", text)}
+
+
 class CompileDatabase:
     """compile_commands.json of a build of `root`."""
 
     def __init__(self, root, database):
         self.entries = []  # (source, compiler, flags)
+        macros = macros_in_headers(root)
         for entry in json.loads(pathlib.Path(database).read_text(encoding="utf-8")):
             source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
             words = [
                 w for w in shlex.split(entry["command"]) if "ccache" not in os.path.basename(w)
             ]
-            self.entries.append((source, words[0], relevant_flags(entry["command"])))
+            self.entries.append((source, words[0], relevant_flags(entry["command"], macros)))
 
     def user_of(self, header, includes):
         """(compiler, flags) of a source that includes a header, directly or not; where no source
@@ -102,6 +116,17 @@ def c_compiler(cxx_compiler):
     return os.path.join(folder, c_name)
 
 
+def without_system_folders(compilation):
+    """What tells two calls of two builds apart. Where a library's folder comes after all others, it
+    takes nothing from a header that compiled without it."""
+    words, following = [], False
+    for word in compilation.command:
+        if not following and word != "-isystem":
+            words.append(word)
+        following = word == "-isystem"
+    return dataclasses.replace(compilation, command=tuple(words))
+
+
 def run(compilation):
     """What the compiler says of one header; empty where it accepts it."""
     with tempfile.NamedTemporaryFile("w", suffix=".cc") as file:
@@ -114,9 +139,15 @@ def run(compilation):
         return f"{compilation.header}: {shlex.join(call)}\n{done.stderr}"
 
 
-def check(root, database):
-    """(number of compilations, what the failing ones said, headers left out)."""
+def check(root, database, checked_database=None):
+    """(number of compilations, what the failing ones said, headers left out, number of compilations
+    that are the same in another build, whose own test makes them)."""
     planned, left_out = plan_compilations(root, database)
+    elsewhere = plan_compilations(root, checked_database)[0] if checked_database else []
+    made_elsewhere = {without_system_folders(compilation) for compilation in elsewhere}
+    num_planned = len(planned)
+    planned = [c for c in planned if without_system_folders(c) not in made_elsewhere]
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         results = list(pool.map(run, planned))
-    return len(planned), [result for result in results if result], left_out
+    failures = [result for result in results if result]
+    return len(planned), failures, left_out, num_planned - len(planned)
