@@ -54,7 +54,7 @@ test-asan: packages-test ## run the tests under AddressSanitizer and UndefinedBe
 	@tools/sanitize.sh asan-ubsan $(JOBS)
 
 .PHONY: test-tsan
-test-tsan: packages-test ## run the tests under ThreadSanitizer
+test-tsan: packages-test ## run the tests that start threads under ThreadSanitizer
 	@tools/sanitize.sh tsan $(JOBS)
 
 .PHONY: test-python

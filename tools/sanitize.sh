@@ -38,7 +38,16 @@ fi
 
 cmake --preset "$preset"
 cmake --build --preset "$preset" --parallel "$jobs"
-say "left out, because they run no instrumented code:"
-"${runner[@]}" ctest --test-dir "build/$preset" -N -L '^builds-nothing-instrumented$' |
-  sed -n 's/^ *Test *#[0-9]*: /  /p' >&2
+# left_out.txt: what this run leaves out, a line for each reason (.ci/run repeats them).
+{
+  printf 'tests that run no instrumented code: '
+  "${runner[@]}" ctest --test-dir "build/$preset" -N -L '^builds-nothing-instrumented$' |
+    sed -n 's/^ *Test *#[0-9]*: //p' | paste -sd ' '
+  if [ -s "build/$preset/programs_left_out.txt" ]; then
+    printf 'test programs that start no thread, and are stopped in other builds if they do: '
+    paste -sd ' ' "build/$preset/programs_left_out.txt"
+  fi
+  echo 'rounds and lengths of the tests that name two sizes (run_size): the smaller is run'
+} >"build/$preset/left_out.txt"
+sed 's/^/sanitize: left out: /' "build/$preset/left_out.txt" >&2
 "${runner[@]}" ctest --preset "$preset"
