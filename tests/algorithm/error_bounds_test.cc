@@ -12,6 +12,7 @@
 #include "emulated_kernel.h"
 #include "support/compare.h"
 #include "support/run_case.h"
+#include "support/run_size.h"
 
 namespace seesaw::testing {
 namespace {
@@ -92,7 +93,7 @@ TEST_P(ErrorBoundsHold, ForEveryOrderSplitAndOutputType) {
   for (DotOrder order : {DotOrder::kSequential, DotOrder::kLanes, DotOrder::kPairs}) {
     if (order == DotOrder::kPairs && dtype != DType::kBFloat16) continue;
     for (std::int64_t num_splits : {1, 3}) {
-      const auto length = static_cast<std::int32_t>(uniform(rng, 1, 600));
+      const auto length = static_cast<std::int32_t>(uniform(rng, 1, run_size(600, 120)));
       CaseSpec spec = make_spec(dtype, {1, 0, length});
       spec.problem.s_q = 2;
       spec.problem.mask = Mask::kCausal;
@@ -140,7 +141,8 @@ TEST_P(TensorCoreBoundsHold, ForSplitsAndOutputTypes) {
   const auto [dtype, sm_arch, shape] = GetParam();
   Rng rng = make_rng();
   for (std::int64_t num_splits : {1, 3}) {
-    CaseSpec spec = make_spec(dtype, {1, 0, static_cast<std::int32_t>(uniform(rng, 1, 400))});
+    CaseSpec spec =
+        make_spec(dtype, {1, 0, static_cast<std::int32_t>(uniform(rng, 1, run_size(400, 120)))});
     spec.problem.h_q = 2;
     spec.problem.s_q = 2;
     spec.problem.mask = Mask::kCausal;
@@ -198,8 +200,8 @@ TEST(ErrorBounds, OfTensorCoresAreNotFarAboveTheErrorsOfOrdinaryInputs) {
   Rng rng = make_rng();
   for (DType dtype : {DType::kBFloat16, DType::kFloat16}) {
     for (int sm_arch : {80, 90}) {
-      for (std::int32_t length : {20, 1000}) {
-        CaseSpec spec = make_spec(dtype, {length});
+      for (std::int64_t length : {std::int64_t{20}, run_size(1000, 200)}) {
+        CaseSpec spec = make_spec(dtype, {static_cast<std::int32_t>(length)});
         spec.problem.h_q = 8;
         AttentionCase attention_case(spec, rng);
         const Trial trial = run_trial(attention_case, make_tensor_emulation(dtype, sm_arch),
@@ -256,6 +258,7 @@ TEST(ErrorBounds, AreNotFarAboveTheErrorsOfOrdinaryInputs) {
   // model, because the roundings of 576 terms or of more keys cancel and a worst case cannot know.
   Rng rng = make_rng();
   for (std::int32_t length : {20, 200, 1000, 6000}) {
+    if (length > run_size(6000, 200)) break;
     CaseSpec spec = make_spec(DType::kBFloat16, {length});
     spec.problem.h_q = length > 1000 ? 8 : 32;
     const Emulation narrow_kernel = make_emulation(DType::kBFloat16);

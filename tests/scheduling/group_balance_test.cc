@@ -7,11 +7,13 @@
 #include <string>
 
 #include "scheduling/group_pieces.h"
+#include "support/run_size.h"
 
 namespace seesaw::scheduling::testing {
 namespace {
 
 using ::seesaw::testing::make_rng;
+using ::seesaw::testing::run_size;
 
 /// What even shares guarantee: each cut moves half of what it would cut off at the most.
 std::int64_t even_share_bound(const GroupPlan& plan, const std::vector<std::int64_t>& costs) {
@@ -62,20 +64,20 @@ std::string find_misplaced_cut(const GroupPlan& plan, const std::vector<std::int
 TEST(GroupBalance, EvenSharesEndAtTheNearestPlace) {
   auto rng = make_rng();
   int num_compared = 0;
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < run_size(600, 120); ++round) {
     const GroupCase c = random_group_case(rng, 400, 3000);
     const GroupPlan plan = plan_or_fail(c);
     if (plan.rule.kind != CutRule::Kind::kFlow) continue;
     ++num_compared;
     ASSERT_EQ(find_misplaced_cut(plan, sequence_costs(c, plan)), "") << c.describe();
   }
-  EXPECT_GT(num_compared, 100);
+  EXPECT_GT(num_compared, run_size(100, 20));
 }
 
 TEST(GroupBalance, EvenSharesAreBalanced) {
   auto rng = make_rng();
   int num_compared = 0;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < run_size(1500, 300); ++round) {
     const GroupCase c = random_group_case(rng, 400);
     const GroupPlan plan = plan_or_fail(c);
     if (plan.rule.kind != CutRule::Kind::kFlow) continue;
@@ -85,7 +87,7 @@ TEST(GroupBalance, EvenSharesAreBalanced) {
               even_share_bound(plan, sequence_costs(c, plan)))
         << c.describe();
   }
-  EXPECT_GT(num_compared, 300);
+  EXPECT_GT(num_compared, run_size(300, 60));
 }
 
 // At either end of a sequence; in between a piece is a group's whole share.
@@ -193,7 +195,7 @@ std::string find_misplaced_group(const GroupPlan& plan,
 TEST(GroupBalance, FixedPiecesAreDealtEvenly) {
   auto rng = make_rng();
   int num_compared = 0;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < run_size(1500, 300); ++round) {
     const GroupCase c = random_group_case(rng);
     const GroupPlan plan = plan_or_fail(c);
     if (plan.rule.kind != CutRule::Kind::kPieces) continue;
@@ -212,7 +214,7 @@ TEST(GroupBalance, FixedPiecesAreDealtEvenly) {
         << c.describe();
     ASSERT_EQ(find_misplaced_group(plan, c.kv_lengths), "") << c.describe();
   }
-  EXPECT_GT(num_compared, 300);
+  EXPECT_GT(num_compared, run_size(300, 60));
 }
 
 }  // namespace

@@ -10,11 +10,13 @@
 #include <tuple>
 
 #include "scheduling/group_pieces.h"
+#include "support/run_size.h"
 
 namespace seesaw::scheduling::testing {
 namespace {
 
 using ::seesaw::testing::make_rng;
+using ::seesaw::testing::run_size;
 using ::seesaw::testing::uniform;
 
 constexpr std::int32_t kMostInt32 = std::numeric_limits<std::int32_t>::max();
@@ -48,7 +50,7 @@ TEST(GroupCuts, CutsAndGroupsRiseFromTheBeginToTheEndOfTheRow) {
 TEST(GroupCuts, EveryKeyOnceAndEverySlotOnce) {
   auto rng = make_rng();
   std::map<CutRule::Kind, int> num_split;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < run_size(1500, 300); ++round) {
     const GroupCase c = random_group_case(rng);
     const GroupPlan plan = plan_or_fail(c);
     const auto pieces = pieces_of(plan, c.kv_lengths);
@@ -77,7 +79,7 @@ TEST(GroupCuts, EveryKeyOnceAndEverySlotOnce) {
     }
   }
   for (const auto kind : {CutRule::Kind::kFlow, CutRule::Kind::kSpread, CutRule::Kind::kPieces}) {
-    EXPECT_GT(num_split[kind], 500) << static_cast<int>(kind);
+    EXPECT_GT(num_split[kind], run_size(500, 100)) << static_cast<int>(kind);
   }
 }
 
@@ -128,7 +130,7 @@ std::map<std::int32_t, std::vector<std::int32_t>> merged_slots(const GroupPlan& 
 
 TEST(GroupCuts, TheMergeFindsThePieces) {
   auto rng = make_rng();
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < run_size(1500, 300); ++round) {
     const GroupCase c = round == 0 ? case_with_empty_ranges() : random_group_case(rng);
     const GroupPlan plan = plan_or_fail(c);
     const auto pieces = pieces_of(plan, c.kv_lengths);

@@ -9,12 +9,14 @@
 #include "scheduling/deal.h"
 #include "scheduling/ranges.h"
 #include "scheduling/schedule_checks.h"
+#include "support/run_size.h"
 
 namespace seesaw::scheduling::testing {
 namespace {
 
 using ::seesaw::testing::make_rng;
 using ::seesaw::testing::Rng;
+using ::seesaw::testing::run_size;
 using ::seesaw::testing::uniform;
 
 bool has_fixed_pieces(const ScheduleInput& input) {
@@ -54,7 +56,7 @@ bool same_items(const WorkPlan& a, const WorkPlan& b) {
 TEST(ScheduleProperties, EveryKeyOfEveryRowExactlyOnceAndTheSameAgain) {
   auto rng = make_rng();
   WorkPlan reused;
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < run_size(600, 150); ++round) {
     const ScheduleCase c = random_case(rng);
     WorkPlan plan;
     const Status status = schedule(c.input(), plan);
@@ -96,7 +98,7 @@ TEST(ScheduleProperties, NoWorkerIsEmptyWhileAnotherHoldsTwoMovableBlocks) {
 TEST(ScheduleProperties, MakespanIsWithinTheProvenBound) {
   auto rng = make_rng();
   int num_bound_to_five_per_cent = 0;
-  for (int round = 0; round < 500; ++round) {
+  for (int round = 0; round < run_size(500, 120); ++round) {
     const ScheduleCase c =
         random_range_case(rng, {.batch = 600, .keys = round % 2 == 0 ? 200'000 : 5'000});
     const ScheduleInput input = c.input();
@@ -120,7 +122,7 @@ TEST(ScheduleProperties, MakespanIsWithinTheProvenBound) {
     ASSERT_LE(actual, bound) << c.describe();
     if (bound <= 1.05 * lower_bound) ++num_bound_to_five_per_cent;
   }
-  EXPECT_GT(num_bound_to_five_per_cent, 50);
+  EXPECT_GT(num_bound_to_five_per_cent, run_size(50, 10));
 }
 
 // With 100 granules of 64 keys a worker the proven bound is 5 %: any lengths, any number of

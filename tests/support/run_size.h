@@ -1,4 +1,6 @@
-// How much a test does: all of it, or less where a sanitizer slows every instruction.
+// How much a test does: all of it, or less where a sanitizer slows every instruction. What shrinks
+// is how often and how long something is done (rounds, lengths, types for each shape), never what:
+// each branch that the full size takes, the reduced one takes too.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +19,7 @@ inline constexpr bool kIsSanitized = false;
 inline constexpr bool kIsSanitized = false;
 #endif
 
-/// `full` in an ordinary build, `reduced` in a sanitized one. system_test_main.cc says which.
+/// `full` in an ordinary build, `reduced` in a sanitized one.
 constexpr std::int64_t run_size(std::int64_t full, std::int64_t reduced) {
   return kIsSanitized ? reduced : full;
 }

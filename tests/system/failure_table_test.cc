@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "support/run_case.h"
-#include "system/run_size.h"
+#include "support/run_size.h"
 #include "system/small_call.h"
 #include "system/supported_isas.h"
 

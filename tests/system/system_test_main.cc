@@ -2,7 +2,7 @@
 
 #include <iostream>
 
-#include "system/run_size.h"
+#include "support/run_size.h"
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleMock(&argc, argv);

@@ -116,7 +116,8 @@ class GenerateTest(program.ProgramTest):
         # Uniformly random bytes: most are no UTF-8, and some begin characters that others end.
         process = program.start(
             *("generate", "--model", program.MODEL, "--prompt", b"\xc3", "--prompt", b"x\xe2\x82"),
-            *("--temperature", "1000", "--seed", "3", "--max-new-tokens", "1500"),
+            *("--temperature", "1000", "--seed", "3"),
+            *("--max-new-tokens", str(program.run_size(1500, 400))),
         )
         with process:
             text = ""

@@ -16,6 +16,14 @@ MODEL = SOURCES / "models" / "tiny-deepseek-v3"
 GOLDEN = json.loads((SOURCES / "tests" / "golden" / "logits_public.json").read_text())
 GOLDEN_LOGITS = SOURCES / "tests" / "golden" / "logits_public.safetensors"
 
+IS_SANITIZED = bool({"ASAN_OPTIONS", "TSAN_OPTIONS"} & os.environ.keys())
+
+
+def run_size(full, reduced):
+    """How much a test does: under a sanitizer, which slows every instruction, the smaller."""
+    return reduced if IS_SANITIZED else full
+
+
 OK, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 2, 130, 143
 
 

@@ -1,6 +1,5 @@
 """--help, --version and usage errors; that the examples of --help and docs/cli.md work."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -64,7 +63,7 @@ class UsageTest(program.ProgramTest):
         self.assertEqual(offered, options_in(text))
 
     @unittest.skipIf(
-        {"ASAN_OPTIONS", "TSAN_OPTIONS"} & os.environ.keys(),
+        program.IS_SANITIZED,
         "under a sanitizer the other tests run the commands, at sizes for it",
     )
     def test_examples_work(self):
