@@ -146,7 +146,7 @@ TEST_P(AttentionKernels, ScoresOfEveryShape) {
 
 TEST_P(AttentionKernels, HeadsOfDeepSeek) {
   for (const std::int64_t h_q : {std::int64_t{16}, run_size(128, 48)}) {
-    check({.problem = problem_of(h_q, 576, 512), .kv_lengths = {230, 64}});
+    check({.problem = problem_of(h_q, 576, 512), .kv_lengths = {230, 64}}, types_of(GetParam()));
   }
 }
 
