@@ -61,23 +61,16 @@ inline Status set_up_kernel(const void* kernel, int shared_bytes, KernelState& s
 template <auto kKernel, typename... Args>
 cudaError_t launch(KernelState state, const LaunchShape& shape, StreamHandle stream,
                    const Args&... args) {
-  cudaLaunchAttribute attributes[2]{};
-  unsigned num_attributes = 0;
-  if (state == KernelState::kWaits) {
-    attributes[num_attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[num_attributes++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (shape.cluster_size > 1) {
-    attributes[num_attributes].id = cudaLaunchAttributeClusterDimension;
-    attributes[num_attributes++].val.clusterDim = {static_cast<unsigned>(shape.cluster_size), 1, 1};
-  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
   config.stream = static_cast<cudaStream_t>(stream);
-  config.attrs = attributes;
-  config.numAttrs = num_attributes;
+  config.attrs = &attribute;
+  config.numAttrs = state == KernelState::kWaits ? 1 : 0;
   return cudaLaunchKernelEx(&config, kKernel, args...);
 }
 

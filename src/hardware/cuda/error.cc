@@ -39,11 +39,11 @@ Status check_launch(cudaError_t error, const char* kernel, const LaunchShape& sh
   return device_error(fmt::format(
       "launch of {}: failed with {}: grid {} x {} x {} (at most {} x {} x {}), {} x {} x {} "
       "threads "
-      "a block (at most {}), clusters of {}, {} bytes of dynamic shared memory (at most {})",
+      "a block (at most {}), {} bytes of dynamic shared memory (at most {})",
       kernel, words_of(error), shape.grid.x, shape.grid.y, shape.grid.z,
       limit_of(cudaDevAttrMaxGridDimX), limit_of(cudaDevAttrMaxGridDimY),
       limit_of(cudaDevAttrMaxGridDimZ), shape.block.x, shape.block.y, shape.block.z,
-      limit_of(cudaDevAttrMaxThreadsPerBlock), shape.cluster_size, shape.shared_bytes,
+      limit_of(cudaDevAttrMaxThreadsPerBlock), shape.shared_bytes,
       limit_of(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
 }
 

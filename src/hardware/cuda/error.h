@@ -11,7 +11,6 @@ namespace seesaw::cuda {
 struct LaunchShape {
   dim3 grid;
   dim3 block;
-  int cluster_size = 1;
   int shared_bytes = 0;  // dynamic
 };
 

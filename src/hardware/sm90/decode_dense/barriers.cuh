@@ -3,11 +3,12 @@
 // clang-format off
 // barrier             arrivals                  waited for by  guards
 // full(stage, half)   1: who issues the copies  score          keys of a half tile are there
-// full_tail           1: a thread of score      score          the tail column is there
-// weights_ready       128: score                value          P and factors are written, keys too
-// weights_free        256: value                score          P and keys of that tile are read
-// named 1             128: score                score          warps are done with the tail, at last Q
+// full_tail           1: who issues the copy    score          the tail column is there
+// tail_free           4: the warps of score     value          the tail column is read
+// named 1             128: score                score          at an item's end, warps are done with Q
 // named 2, 3          128: a value warpgroup    itself         warps are done with the keys
+// kWeightsReady       128: score                value          P and factors are written, keys too
+// kWeightsFree        256: value                score          P and keys of that tile are read
 // clang-format on
 #pragma once
 
@@ -20,6 +21,8 @@ namespace seesaw::sm90::decode_dense {
 
 inline constexpr int kScoreBarrier = 1;
 inline constexpr int kValueBarrier = 2;  // and 3
+inline constexpr int kWeightsReady = 4;
+inline constexpr int kWeightsFree = 5;
 
 template <typename Config>
 struct Barriers {
@@ -28,8 +31,7 @@ struct Barriers {
   __device__ explicit Barriers(std::uint32_t shared) : base(shared + Shared<Config>::kBarriers) {}
   __device__ std::uint32_t full(int stage, int half) const { return base + 8 * (2 * stage + half); }
   __device__ std::uint32_t full_tail() const { return base + 8 * (2 * Config::kStages); }
-  __device__ std::uint32_t weights_ready() const { return base + 8 * (2 * Config::kStages + 1); }
-  __device__ std::uint32_t weights_free() const { return base + 8 * (2 * Config::kStages + 2); }
+  __device__ std::uint32_t tail_free() const { return base + 8 * (2 * Config::kStages + 1); }
 
   /// By one thread, before the block's first __syncthreads.
   __device__ void init() const {
@@ -38,8 +40,7 @@ struct Barriers {
       ptx::init_barrier(full(stage, 1), 1);
     }
     ptx::init_barrier(full_tail(), 1);
-    ptx::init_barrier(weights_ready(), 128);
-    ptx::init_barrier(weights_free(), 256);
+    ptx::init_barrier(tail_free(), 4);
     ptx::fence_barrier_init();
   }
 };

@@ -37,9 +37,9 @@ struct Config {
   static constexpr int kRegisterColumns =
       kColumns - 2 < kValueColumns ? kColumns - 2 : kValueColumns;
   static constexpr int kRegisterSteps = 4 * kRegisterColumns;
-  /// Steps queued before the last tile's weights are handed on.
-  static constexpr int kEarlySteps = kSteps - 12;
-  static_assert(kEarlySteps >= 4 * kHalfColumns && kEarlySteps <= 4 * kValueColumns);
+  /// P of the tile before is handed over in the course of these products, from this step on a piece
+  /// every other one: as late as lets its own products begin when these end.
+  static constexpr int kPublishStep = kSteps - 20;
   static constexpr int kSharedQueryColumns = kColumns - kRegisterColumns;
 
   /// Tiles of keys in shared memory, a multiple of 3 so that all shapes fill it.

@@ -24,8 +24,8 @@ __device__ __forceinline__ void transpose_quad(std::uint32_t (&x)[4]) {
   }
 }
 
-/// One row in 16-bit elements, 16 bytes a store. All lanes take part, those of rows that are not
-/// there as well.
+/// One row in 16-bit elements, 16 bytes a store. A factor of 0, of a row that sees no key, makes
+/// zeros of Inf and NaN, too. All lanes take part, those of rows that are not there as well.
 template <typename Element, int kCount>
 __device__ __forceinline__ void write_row(const float (&o)[kCount], int half, float factor,
                                           Element* to, bool is_valid) {
@@ -36,7 +36,7 @@ __device__ __forceinline__ void write_row(const float (&o)[kCount], int half, fl
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const float* pair = o + 4 * (4 * j + i) + 2 * half;
-      x[i] = pack<Element>(pair[0] * factor, pair[1] * factor);
+      x[i] = factor != 0 ? pack<Element>(pair[0] * factor, pair[1] * factor) : 0;
     }
     transpose_quad(x);
     if (is_valid) *reinterpret_cast<uint4*>(to + 32 * j) = make_uint4(x[0], x[1], x[2], x[3]);
@@ -51,7 +51,8 @@ __device__ __forceinline__ void write_row(const float (&o)[kCount], int half, fl
 #pragma unroll
   for (int j = 0; j < kCount / 4; ++j) {
     const float* pair = o + 4 * j + 2 * half;
-    *reinterpret_cast<float2*>(to + 8 * j) = make_float2(pair[0] * factor, pair[1] * factor);
+    *reinterpret_cast<float2*>(to + 8 * j) =
+        factor != 0 ? make_float2(pair[0] * factor, pair[1] * factor) : make_float2(0, 0);
   }
 }
 

@@ -51,7 +51,6 @@ Status launch(const TensorMaps& maps, const KernelArgs& args, cuda::StreamHandle
       "sm90_decode_dense",
       {.grid = dim3(static_cast<unsigned>(shape.num_groups * shape.group_size)),
        .block = dim3(kThreads),
-       .cluster_size = args.cluster_size,
        .shared_bytes = Shared<Config>::kBytes},
       stream, maps.keys, maps.tail, args);
 }

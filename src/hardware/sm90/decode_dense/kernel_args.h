@@ -15,8 +15,8 @@ struct KernelArgs {
   std::int32_t box_tokens = 64;  // 16, 32 or 64
   std::int32_t box_columns = 1;  // 1, or those of half a tile
   cutlass::FastDivmod heads_per_kv;
-  std::int32_t cluster_size = 1;  // blocks placed side by side; they do not talk
-  unsigned* trace = nullptr;      // see trace.h
+  cutlass::FastDivmod page_size;
+  unsigned* trace = nullptr;  // see trace.h
 };
 
 }  // namespace seesaw::sm90::decode_dense

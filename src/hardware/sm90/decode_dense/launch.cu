@@ -17,8 +17,7 @@ Status launch_decode_sm90(const DecodeCall& call, StreamHandle stream) {
   const bool is_page_per_tile = args.box_tokens == decode_dense::kTokens;
   args.box_columns = is_page_per_tile ? call.d_v / 128 : 1;
   args.heads_per_kv = cutlass::FastDivmod(call.shape.heads_per_kv);
-  // Blocks that share keys share a part of the chip, too, and with it a half of the L2 cache.
-  args.cluster_size = call.shape.group_size % 2 == 0 ? 2 : 1;
+  args.page_size = cutlass::FastDivmod(call.page_size);
 #ifdef SEESAW_TRACE
   args.trace = decode_dense::trace_clocks;
 #endif

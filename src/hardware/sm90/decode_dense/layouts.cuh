@@ -87,7 +87,7 @@ struct Shared {
   static constexpr int kFactors = kWeights + Config::kColumnBytes;
   static constexpr int kLists = kFactors + static_cast<int>(sizeof(RowFactors));
   static constexpr int kBarriers = kLists + static_cast<int>(sizeof(Lists));
-  static constexpr int kBytes = kBarriers + 8 * (2 * Config::kStages + 3);
+  static constexpr int kBytes = kBarriers + 8 * (2 * Config::kStages + 2);
   static_assert(kBytes <= kSharedMemoryBytes);
 
   static constexpr int keys(int stage, int half) {

@@ -8,6 +8,7 @@
 
 #include "hardware/sm90/decode_dense/kernel_args.h"
 #include "hardware/sm90/decode_dense/layouts.cuh"
+#include "hardware/sm90/ptx/copy.cuh"
 
 namespace seesaw::sm90::decode_dense {
 
@@ -56,31 +57,35 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
   return false;
 }
 
-/// Lists the tile of keys that a lane is given.
+/// Lists the tile of keys that a lane is given. Its page numbers are under way when this returns.
 __device__ inline void list_tile(const KernelArgs& args, const Cursor& cursor, int tile_idx,
                                  int step, Lists& lists) {
-  const int page_size = args.call.page_size;
   const int token = cursor.key_begin + tile_idx * kTokens;
   const int num_tokens = min(kTokens, cursor.key_end - token);
   const int flags = (tile_idx == 0 ? kFirstTile : 0) |
                     (tile_idx + 1 == cursor.num_tiles ? kLastTile : 0) |
                     (cursor.visible_end - token < kTokens ? kMasked : 0);
   const int num_pages = (num_tokens + args.box_tokens - 1) / args.box_tokens;
+  int page_idx = 0;
+  int token_in_page = 0;
+  args.page_size(page_idx, token_in_page, token);
   lists.steps[step % kRingSteps] = {
       .token_begin = token,
-      .token_in_page = args.box_tokens == kTokens ? token % page_size : 0,
+      .token_in_page = token_in_page,
       .kv_head_idx = cursor.kv_head_idx,
       .facts = StepFacts::of(flags, (cursor.num_items - 1) % kRingSteps, num_tokens, num_pages)};
-  const std::int32_t* table =
-      args.call.block_table + cursor.request_idx * args.call.block_table_request_stride;
-  for (int i = 0; i < num_pages; ++i) {
-    const std::int64_t page_idx = (token + i * args.box_tokens) / page_size;
-    lists.pages[step % kRingSteps][i] = table[page_idx * args.call.block_table_page_stride];
-  }
+  const std::int64_t page_stride = args.call.block_table_page_stride;
+  const std::int32_t* from = args.call.block_table +
+                             cursor.request_idx * args.call.block_table_request_stride +
+                             page_idx * page_stride;
+  const auto to =
+      static_cast<std::uint32_t>(__cvta_generic_to_shared(lists.pages[step % kRingSteps]));
+#pragma unroll 1
+  for (int i = 0; i < num_pages; ++i) ptx::copy_4_bytes(to + 4 * i, from + i * page_stride);
 }
 
 /// Lists steps [first_step, first_step + kFillSteps). By a whole warp; the lists may be read after
-/// a barrier.
+/// ptx::wait_for_copies and a barrier.
 __device__ inline void list_steps(const KernelArgs& args, int rank, int first_step, Lists& lists) {
   const int lane = threadIdx.x % 32;
   const int step_end = first_step + kFillSteps;
@@ -121,6 +126,7 @@ __device__ inline void start_lists(const KernelArgs& args, int group, int rank, 
   }
   __syncwarp();
   list_steps(args, rank, 0, lists);
+  ptx::wait_for_copies();
 }
 
 }  // namespace seesaw::sm90::decode_dense

@@ -56,7 +56,7 @@ __device__ __forceinline__ void load_half(const Block<Config>& block, int idx, i
                block.barriers().full(stage, half));
 }
 
-/// The tail column of a tile of keys. By one thread.
+/// The tail column of a tile of keys, where nobody reads one any more. By one thread.
 template <typename Config>
 __device__ __forceinline__ void load_tail(const Block<Config>& block, int idx) {
   if constexpr (Config::kTailColumns > 0) {

@@ -1,6 +1,7 @@
 // The score warpgroup: S = Q K^T, the softmax, and everything that is decided once a tile. While
-// the value warpgroups multiply tile i, it takes the softmax of tile i + 1 under the products of
-// tile i + 2's scores; P of tile i + 1 waits in registers until tile i's has been read.
+// the value warpgroups multiply tile i, it takes the softmax of tile i + 1. P of tile i + 1 is
+// handed over piece by piece between the products of tile i + 2's scores, which are queued ahead:
+// so the tensor cores do not wait for it, and find it when these products end.
 #pragma once
 
 #include "hardware/sm90/decode_dense/list_steps.cuh"
@@ -10,9 +11,6 @@
 #include "hardware/sm90/ptx/wgmma.cuh"
 
 namespace seesaw::sm90::decode_dense {
-
-// Not of the first warp, which lists steps: the warpgroup waits for its slowest.
-inline constexpr int kTailLoader = 32;
 
 /// What a row's state comes to at the end of its item. Returns the factor that O is owed.
 __device__ __forceinline__ float finish_row(const KernelArgs& args, const Item& item, int row,
@@ -65,10 +63,20 @@ struct ScoreWarpgroup {
     return idx - (facts.has(kFirstTile) ? 2 : 1);
   }
 
-  /// Once in kFillSteps steps, at the second tile that follows a multiple of them: then the value
-  /// warpgroups, too, have left the steps before that multiple, whose places are listed anew.
-  __device__ __forceinline__ bool listing_is_due(int idx, StepFacts facts) const {
-    return idx % kFillSteps >= 2 && tile_before(idx, facts) % kFillSteps < 2;
+  /// Once in kFillSteps steps: step idx's tile is the first at or after the count-th of them.
+  __device__ __forceinline__ static bool comes_to(int count, int idx, StepFacts facts) {
+    return idx % kFillSteps >= count && tile_before(idx, facts) % kFillSteps < count;
+  }
+
+  /// Lists steps ahead when the value warpgroups, too, have left those whose places are listed
+  /// anew. While the products run, for every warp waits for the slowest.
+  __device__ __forceinline__ void list_ahead(int idx, StepFacts facts) {
+    if (thread() >= 32 || idx % kFillSteps > 6) return;
+    if (comes_to(2, idx, facts)) {
+      list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
+    } else if (comes_to(4, idx, facts)) {
+      ptx::wait_for_copies();  // of what was listed two tiles ago
+    }
   }
 
   /// Everything before the first tile's softmax. What the first tile needs is asked for first: all
@@ -76,19 +84,18 @@ struct ScoreWarpgroup {
   __device__ __forceinline__ void start() {
     load_query_stage<Config, Element>(block, 0);
     load_shared_queries<Config, Element>(block, 0);
-    if (thread() == kTailLoader) load_tail(block, 1);
+    if (thread() == 0) load_tail(block, 1);
 #pragma unroll 1
     for (int i = 1; i < Config::kStages; ++i) load_step(i);
     take_queries(0);
-    multiply(1, 0, [] {});
+    multiply(1, 0, [](int) {});
     ptx::finish_products(s);
   }
 
   /// Queues the products of one tile of keys; tile_parity counts tiles of keys, idx steps. Queueing
-  /// takes nearly as long as the products. `before_last` is done in its course, so early that what
-  /// it starts finds the tensor cores free when these products end.
-  template <typename BeforeLast>
-  __device__ __forceinline__ void multiply(int idx, int tile_parity, BeforeLast&& before_last) {
+  /// takes nearly as long as the products; `weave(step)` is called before each.
+  template <typename Weave>
+  __device__ __forceinline__ void multiply(int idx, int tile_parity, Weave&& weave) {
     const int stage = idx % Config::kStages;
     const int parity = idx / Config::kStages & 1;
     // Known to be the same in all lanes, addresses stay in uniform registers.
@@ -97,7 +104,17 @@ struct ScoreWarpgroup {
         base + Memory::keys(0, 0) + __shfl_sync(~0u, stage, 0) * 2 * Config::kHalfBytes);
     const ptx::Operand tail = ptx::operand_along_k(base + Memory::kTail);
     const ptx::Operand shared_query = ptx::operand_along_k(base + Memory::kQuery);
-    const auto step_of = [&](int step, const ptx::Operand& k) {
+    constexpr int kHalfSteps = 4 * Config::kHalfColumns;
+    ptx::wait(barriers.full(stage, 0), parity);
+    ptx::begin_products();
+#pragma unroll
+    for (int step = 0; step < Config::kSteps; ++step) {
+      if (step == kHalfSteps) ptx::wait(barriers.full(stage, 1), parity);
+      if (step == 2 * kHalfSteps) ptx::wait(barriers.full_tail(), tile_parity);
+      weave(step);
+      const ptx::Operand k = step < 2 * kHalfSteps
+                                 ? keys.after(step / 4 * Config::kColumnBytes + step % 4 * 32)
+                                 : tail.after(step % 4 * 32);
       if (step < Config::kRegisterSteps) {
         ptx::multiply_scores<Element>(query + 4 * (step < Config::kRegisterSteps ? step : 0), k, s,
                                       step > 0);
@@ -107,34 +124,8 @@ struct ScoreWarpgroup {
             shared_query.after(shared_step / 4 * Config::kColumnBytes + shared_step % 4 * 32), k, s,
             true);
       }
-    };
-    const auto key_step = [&](int step) {
-      step_of(step, keys.after(step / 4 * Config::kColumnBytes + step % 4 * 32));
-    };
-    constexpr int kHalfSteps = 4 * Config::kHalfColumns;
-    ptx::wait(barriers.full(stage, 0), parity);
-    ptx::begin_products();
-#pragma unroll
-    for (int step = 0; step < kHalfSteps; ++step) key_step(step);
-    ptx::wait(barriers.full(stage, 1), parity);
-    ptx::begin_products();
-#pragma unroll
-    for (int step = kHalfSteps; step < Config::kEarlySteps; ++step) key_step(step);
-    ptx::commit_products();
-    before_last();
-    ptx::begin_products();
-#pragma unroll
-    for (int step = Config::kEarlySteps; step < 2 * kHalfSteps; ++step) key_step(step);
-    ptx::commit_products();
-    if constexpr (Config::kTailColumns > 0) {
-      ptx::wait(barriers.full_tail(), tile_parity);
-      ptx::begin_products();
-#pragma unroll
-      for (int step = 2 * kHalfSteps; step < Config::kSteps; ++step) {
-        step_of(step, tail.after(step % 4 * 32));
-      }
-      ptx::commit_products();
     }
+    ptx::commit_products();
   }
 
   /// Takes the queries that have come through step idx's stage, and hands the stage on.
@@ -143,7 +134,8 @@ struct ScoreWarpgroup {
     ptx::fence_async_proxy();  // products read the shared columns
     ptx::sync_warpgroup(kScoreBarrier);
     const std::uint32_t column = block.base + Memory::keys(idx % Config::kStages, 0);
-    const int matrix_row = thread() / 32 * 16 + lane() % 16;
+    int matrix_row = thread() / 32 * 16 + lane() % 16;
+    asm volatile("" : "+r"(matrix_row));  // or offsets made of it are kept, and registers spilled
 #pragma unroll
     for (int step = 0; step < Config::kRegisterSteps; ++step) {
       std::uint32_t fragment[4];
@@ -214,82 +206,76 @@ struct ScoreWarpgroup {
     }
   }
 
-  /// This warp has finished a tile's products. At an item's end all wait for each other, for its
-  /// queries give way to the next one's; else only the warp that loads the tail waits, later.
-  __device__ __forceinline__ void leave_tile(bool is_last) {
-    if (is_last) [[unlikely]] {
-      ptx::sync_warpgroup(kScoreBarrier);
-    } else if (Config::kTailColumns > 0 && thread() / 32 != kTailLoader / 32) {
-      ptx::arrive_warpgroup(kScoreBarrier);
-    }
+  /// This warp has finished a tile's products: they have read the tail.
+  __device__ __forceinline__ void leave_tail() const {
+    if (Config::kTailColumns > 0 && lane() == 0) ptx::arrive(barriers.tail_free());
   }
 
-  /// Nobody arrives for the tile after next before this: its products wait for the tail.
-  __device__ __forceinline__ void load_next_tail(bool is_last, int next) {
-    if (Config::kTailColumns == 0 || thread() / 32 != kTailLoader / 32) return;
-    if (!is_last) ptx::sync_warpgroup(kScoreBarrier);
-    if (thread() == kTailLoader) load_tail(block, next);
-  }
-
-  /// Hands a tile's weights to the value warpgroups. They have read the tile before.
-  __device__ __forceinline__ void publish(const std::uint32_t (&weights)[16]) {
-    const int matrix_row = thread() / 32 * 16 + lane() % 16;
-    const std::uint32_t to = block.base + Memory::kWeights + chunk_offset(matrix_row, lane() / 16);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {  // 16 columns
-      ptx::store_matrices(to ^ i * 32, weights + 4 * i);
+  /// Hands the weights of the block's tile-th tile to the value warpgroups, in kPieces pieces.
+  static constexpr int kPieces = 7;
+  __device__ __forceinline__ void publish(int piece, int tile,
+                                          const std::uint32_t (&weights)[16]) const {
+    if (piece == 0) {  // they have read the tile before
+      if (tile > 0) ptx::sync_block(kWeightsFree);
+      mark(*block.args, TracePoint::kWeightsFree, tile);
+    } else if (piece < 5) {  // 16 columns
+      const int matrix_row = thread() / 32 * 16 + lane() % 16;
+      const std::uint32_t to =
+          block.base + Memory::kWeights + chunk_offset(matrix_row, lane() / 16);
+      ptx::store_matrices(to ^ (piece - 1) * 32, weights + 4 * (piece - 1));
+    } else if (piece == 5) {
+      ptx::fence_async_proxy();
+    } else {
+      ptx::arrive_block(kWeightsReady);
+      mark(*block.args, TracePoint::kPublished, tile);
     }
-    ptx::fence_async_proxy();
-    ptx::arrive(barriers.weights_ready());
   }
 };
 
 template <typename Config, typename Element>
 __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) {
-  ScoreWarpgroup<Config, Element> self(block);
-  const Barriers<Config> barriers = self.barriers;
+  using Self = ScoreWarpgroup<Config, Element>;
+  Self self(block);
   int num_tiles = 0;  // published
   if (!block.step(0).facts.has(kEnd)) {
     self.start();
     StepFacts facts = block.step(1).facts;
     for (int idx = 1;;) {
+      self.leave_tail();
       const bool is_last = facts.has(kLastTile);
       const bool has_next = !is_last || !block.step(idx + 1).facts.has(kEnd);
       const int next = is_last ? idx + 2 : idx + 1;
-      self.leave_tile(is_last);
       if (is_last && has_next) [[unlikely]] {
+        ptx::sync_warpgroup(kScoreBarrier);  // all have read the queries
         load_shared_queries<Config, Element>(block, idx + 1);
       }
       if (facts.has(kMasked)) [[unlikely]]
         self.mask_tile(block.step(idx));
       std::uint32_t weights[16];
       self.weigh_tile(num_tiles & 1, weights);
-      if (has_next) self.load_next_tail(is_last, next);
       mark(*block.args, TracePoint::kWeighed, num_tiles);
 
-      const auto publish = [&] {
-        if (num_tiles > 0) ptx::wait(barriers.weights_free(), num_tiles - 1 & 1);
-        mark(*block.args, TracePoint::kWeightsFree, num_tiles);
-        if (is_last) [[unlikely]]
-          self.finish_item(block.step(idx));
-        self.publish(weights);
-        mark(*block.args, TracePoint::kPublished, num_tiles);
-        ++num_tiles;
-      };
       if (is_last) [[unlikely]] {
-        publish();
-        self.refill_with_queries(idx, facts, num_tiles);
+        self.publish(0, num_tiles, weights);
+        self.finish_item(block.step(idx));
+#pragma unroll
+        for (int piece = 1; piece < Self::kPieces; ++piece) {
+          self.publish(piece, num_tiles, weights);
+        }
+        self.refill_with_queries(idx, facts, num_tiles + 1);
         if (!has_next) return;
         self.take_queries(idx + 1);
       }
-      if (self.listing_is_due(idx, facts) && self.thread() < 32) [[unlikely]] {
-        list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
-      }
-      self.multiply(next, num_tiles + (is_last ? 0 : 1) & 1, [&] {
-        if (!is_last) publish();
+      self.multiply(next, num_tiles + 1 & 1, [&](int step) {
+        const int at = step - Config::kPublishStep;
+        if (!is_last && at >= 0 && at % 2 == 0 && at / 2 < Self::kPieces) {
+          self.publish(at / 2, num_tiles, weights);
+        }
       });
+      ++num_tiles;
       mark(*block.args, TracePoint::kQueued, num_tiles);
       if (!is_last) self.refill_with_queries(idx, facts, num_tiles);
+      self.list_ahead(idx, facts);
       facts = block.step(next).facts;
       ptx::finish_products(self.s);
       mark(*block.args, TracePoint::kScoresDone, num_tiles);

@@ -23,18 +23,36 @@ __device__ __forceinline__ void clear_tokens(unsigned char* half_tile, int first
   }
 }
 
+/// The step of the tile of keys after step idx's; of an end if there is none.
+template <typename Config>
+__device__ __forceinline__ int tile_after(const Block<Config>& block, int idx) {
+  if (!block.step(idx).facts.has(kLastTile)) return idx + 1;
+  return block.step(idx + 1).facts.has(kEnd) ? idx + 1 : idx + 2;
+}
+
+/// The tail of the tile after step idx's, which is the count-th, once that one's scores have read
+/// theirs. By one thread.
+template <typename Config>
+__device__ __forceinline__ void replace_tail(const Block<Config>& block, int idx, int count) {
+  if (Config::kTailColumns == 0 || block.step(idx).facts.has(kEnd)) return;
+  const int next = tile_after(block, idx);
+  if (block.step(next).facts.has(kEnd)) return;
+  ptx::wait(block.barriers().tail_free(), count & 1);
+  load_tail(block, next);
+}
+
 template <typename Config, typename Element>
 __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, int half) {
   using Memory = Shared<Config>;
-  const Barriers<Config> barriers = block.barriers();
   const RowFactors& factors = block.factors();
   const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
   const int named_barrier = kValueBarrier + half;
 
   float o[Config::kOutputs];
   if (block.step(0).facts.has(kEnd)) return;
+  if (half == 1 && threadIdx.x % 128 == 0) replace_tail(block, 1, 0);
   for (int idx = 1, count = 0;; ++count) {
-    // Read now: once weights_free has been told, other steps may be listed there.
+    // Read now: once the weights are free, other steps may be listed there.
     const StepFacts facts = block.step(idx).facts;
     const bool is_end = facts.has(kLastTile) && block.step(idx + 1).facts.has(kEnd);
     const int keys = Memory::keys(idx % Config::kStages, half);
@@ -43,7 +61,7 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
     const ptx::Operand values =
         ptx::operand_along_n(base + __shfl_sync(~0u, keys, 0), Config::kColumnBytes);
 
-    ptx::wait(barriers.weights_ready(), count & 1);
+    ptx::sync_block(kWeightsReady);
     mark(*block.args, TracePoint::kWeightsReady, count);
     if (facts.num_tokens() < kTokens) [[unlikely]] {
       clear_tokens<Config>(block.memory + keys, facts.num_tokens());
@@ -64,11 +82,13 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
     }
     ptx::commit_products();
     mark(*block.args, TracePoint::kValuesQueued, count);
+    if (half == 1 && threadIdx.x % 128 == 0) {
+      replace_tail(block, tile_after(block, idx), count + 1);  // its scores come about now
+    }
     ptx::finish_products(o);
     mark(*block.args, TracePoint::kValuesDone, count);
     const float finish[2] = {factors.finish[row], factors.finish[row + 8]};
-    ptx::arrive(barriers.weights_free());
-
+    ptx::arrive_block(kWeightsFree);
     ptx::sync_warpgroup(named_barrier);  // every warp has read its part of the keys
     const int refill = idx + Config::kStages;
     if (threadIdx.x % 128 == 0 && !block.step(refill).facts.has(kQuery | kEnd)) {

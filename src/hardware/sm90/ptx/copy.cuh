@@ -35,7 +35,13 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
                : "memory");
 }
 
-/// This thread's copy_16_bytes are done.
+__device__ __forceinline__ void copy_4_bytes(std::uint32_t to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to),
+               "l"(__cvta_generic_to_global(from))
+               : "memory");
+}
+
+/// This thread's copies of 4 and 16 bytes are done.
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_all;" ::: "memory");
 }

@@ -36,6 +36,19 @@ __device__ __forceinline__ void wait(std::uint32_t barrier, int parity) {
       : "memory");
 }
 
+/// Whether the phase of that parity has ended.
+__device__ __forceinline__ bool has_ended(std::uint32_t barrier, int parity) {
+  std::uint32_t has_ended;
+  asm volatile(
+      "{ .reg .pred done;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, done; }"
+      : "=r"(has_ended)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return has_ended != 0;
+}
+
 /// Ordinary writes to shared memory before it are seen by products and copies after it.
 __device__ __forceinline__ void fence_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -46,9 +59,12 @@ __device__ __forceinline__ void sync_warpgroup(int named_barrier) {
   asm volatile("bar.sync %0, 128;" ::"r"(named_barrier) : "memory");
 }
 
-/// Arrives without waiting, where one warp calls sync_warpgroup.
-__device__ __forceinline__ void arrive_warpgroup(int named_barrier) {
-  asm volatile("bar.arrive %0, 128;" ::"r"(named_barrier) : "memory");
+/// A barrier that some of the block's three warpgroups come to and the others arrive at.
+__device__ __forceinline__ void sync_block(int named_barrier) {
+  asm volatile("bar.sync %0, 384;" ::"r"(named_barrier) : "memory");
+}
+__device__ __forceinline__ void arrive_block(int named_barrier) {
+  asm volatile("bar.arrive %0, 384;" ::"r"(named_barrier) : "memory");
 }
 
 }  // namespace seesaw::sm90::ptx
