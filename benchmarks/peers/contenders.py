@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+import seesaw_mla
+
 from .inputs import Case, pages_of
 from .shapes import D_QK, D_V, PAGE_SIZE
 
@@ -31,7 +33,9 @@ class FlashMlaModule:
             if not hasattr(self.module, function):
                 raise Absent(f"{name} has no {function}")
         self.name = "seesaw" if name == SEESAW else name
-        self.version = str(getattr(self.module, "__version__", "unknown"))
+        # The stand-in tells the version that it stands for.
+        version_of = seesaw_mla if name == SEESAW else self.module
+        self.version = str(getattr(version_of, "__version__", "unknown"))
 
     def prepare(self, case: Case, plan_each_call: bool = False) -> Call:
         """Calls that share one plan, or, with `plan_each_call`, make their own."""

@@ -4,9 +4,9 @@
 // barrier             arrivals                  waited for by  guards
 // full(stage, half)   1: who issues the copies  score          keys of a half tile are there
 // full_tail           1: who issues the copy    score          the tail column is there
-// tail_free           4: the warps of score     value          the tail column is read
-// named 1             128: score                score          at an item's end, warps are done with Q
-// named 2, 3          128: a value warpgroup    itself         warps are done with the keys
+// tail_free           4: the warps of score     value 1        the tail column is read
+// named 1             128: score                score          warps are done with Q, or have written it
+// named 2, 3          128: a value warpgroup    itself         warps are done with the keys, or cleared some
 // kWeightsReady       128: score                value          P and factors are written, keys too
 // kWeightsFree        256: value                score          P and keys of that tile are read
 // clang-format on

@@ -42,7 +42,7 @@ struct Config {
   static constexpr int kPublishStep = kSteps - 20;
   static constexpr int kSharedQueryColumns = kColumns - kRegisterColumns;
 
-  /// Tiles of keys in shared memory, a multiple of 3 so that all shapes fill it.
+  /// Tiles of keys in shared memory: as many as there is room for.
   static constexpr int kStages = kValueColumns == 8 ? 3 : 6;
 
   /// Floats of O in a thread of a value warpgroup.

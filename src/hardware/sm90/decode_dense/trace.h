@@ -1,6 +1,6 @@
 // In-kernel clocks, in builds with SEESAW_TRACE only: when each warpgroup of a block reached which
 // point of which tile. SEESAW_TRACE is a mask of points: a mark costs its warp about 85 clocks.
-// benchmarks/hopper/trace_decode.cu reads them.
+// benchmarks/gpu/trace_decode.cc reads them.
 #pragma once
 
 namespace seesaw::sm90::decode_dense {

@@ -1,5 +1,6 @@
 // A value warpgroup: O += P V for half of the columns. It refills the half tile that it has just
-// finished: nobody else reads it then, for P came from its scores.
+// finished: nobody else reads it then, for P came from its scores. The second one asks for the tail
+// columns, too.
 #pragma once
 
 #include "hardware/sm90/decode_dense/epilogue.cuh"
