@@ -36,19 +36,6 @@ __device__ __forceinline__ void wait(std::uint32_t barrier, int parity) {
       : "memory");
 }
 
-/// Whether the phase of that parity has ended.
-__device__ __forceinline__ bool has_ended(std::uint32_t barrier, int parity) {
-  std::uint32_t has_ended;
-  asm volatile(
-      "{ .reg .pred done;\n"
-      "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
-      "selp.u32 %0, 1, 0, done; }"
-      : "=r"(has_ended)
-      : "r"(barrier), "r"(parity)
-      : "memory");
-  return has_ended != 0;
-}
-
 /// Ordinary writes to shared memory before it are seen by products and copies after it.
 __device__ __forceinline__ void fence_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
