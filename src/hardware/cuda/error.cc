@@ -38,8 +38,7 @@ Status check_launch(cudaError_t error, const char* kernel, const LaunchShape& sh
   if (error == cudaSuccess) return Status::ok();
   return device_error(fmt::format(
       "launch of {}: failed with {}: grid {} x {} x {} (at most {} x {} x {}), {} x {} x {} "
-      "threads "
-      "a block (at most {}), {} bytes of dynamic shared memory (at most {})",
+      "threads a block (at most {}), {} bytes of dynamic shared memory (at most {})",
       kernel, words_of(error), shape.grid.x, shape.grid.y, shape.grid.z,
       limit_of(cudaDevAttrMaxGridDimX), limit_of(cudaDevAttrMaxGridDimY),
       limit_of(cudaDevAttrMaxGridDimZ), shape.block.x, shape.block.y, shape.block.z,

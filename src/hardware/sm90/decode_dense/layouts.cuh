@@ -35,7 +35,7 @@ struct StepFacts {
 /// What a step of the block's work is. Steps are numbered from 0; step n uses stage n % kStages.
 struct alignas(16) Step {
   std::int32_t token_begin;    // of the tile of keys, in its sequence
-  std::int32_t token_in_page;  // of its first token; pages of 64 tokens and more
+  std::int32_t token_in_page;  // of its first token; 0 where pages are smaller than a tile
   std::int32_t kv_head_idx;
   StepFacts facts;
 };
@@ -69,7 +69,7 @@ struct Cursor {
 struct Lists {
   Step steps[kRingSteps];
   Item items[kRingSteps];
-  std::int32_t pages[kRingSteps][kMaxSubPages];  // -1: not read
+  std::int32_t pages[kRingSteps][kMaxSubPages];  // of a step's tile, num_pages of them
   Cursor cursor;
 };
 
