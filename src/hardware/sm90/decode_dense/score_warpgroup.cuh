@@ -79,14 +79,13 @@ struct ScoreWarpgroup {
     }
   }
 
-  /// Everything before the first tile's softmax. What the first tile needs is asked for first: all
-  /// blocks start together, and what each asks for last comes when all have been served.
+  /// Everything before the first tile's softmax. The value warpgroups ask for the keys meanwhile:
+  /// see load_first_keys.
   __device__ __forceinline__ void start() {
     load_query_stage<Config, Element>(block, 0);
     load_shared_queries<Config, Element>(block, 0);
-    if (thread() == 0) load_tail(block, 1);
 #pragma unroll 1
-    for (int i = 1; i < Config::kStages; ++i) load_step(i);
+    for (int i = 2; i < Config::kStages; ++i) load_queries_of(i);
     take_queries(0);
     multiply(1, 0, [](int) {});
     ptx::finish_products(s);
@@ -151,14 +150,16 @@ struct ScoreWarpgroup {
 
   /// Fills a stage that this warpgroup knows to be free.
   __device__ __forceinline__ void load_step(int idx) {
-    const StepFacts facts = block.step(idx).facts;
-    if (facts.has(kEnd)) return;
-    if (facts.has(kQuery)) {
-      load_query_stage<Config, Element>(block, idx);
-    } else if (thread() == 0) {
+    load_queries_of(idx);
+    if (thread() == 0 && !block.step(idx).facts.has(kQuery | kEnd)) {
       load_half(block, idx, 0);
       load_half(block, idx, 1);
     }
+  }
+
+  /// The same where the step is queries.
+  __device__ __forceinline__ void load_queries_of(int idx) {
+    if (block.step(idx).facts.has(kQuery)) load_query_stage<Config, Element>(block, idx);
   }
 
   __device__ __forceinline__ void mask_tile(const Step& step) {
