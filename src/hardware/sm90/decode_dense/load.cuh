@@ -76,23 +76,24 @@ __device__ __forceinline__ std::int64_t row_offset(const KernelArgs& args, const
 }
 
 /// Columns [first, last) of an item's queries to `to`, rows beyond the item's as zeros. By 128
-/// threads; done after ptx::wait_for_copies in each and a barrier.
+/// threads, eight to the 128 bytes of a row in a column; done after ptx::wait_for_copies in each and a
+/// barrier.
 template <typename Config, typename Element>
 __device__ __forceinline__ void copy_queries(const Block<Config>& block, const Item& item,
                                              int first, int last, std::uint32_t to) {
   const cuda::DecodeCall& call = block.args->call;
-  const int row = threadIdx.x % 128 / 2;
-  const int chunk = threadIdx.x % 2 * 4;
-  const bool is_valid = row < item.num_rows;
-  const Element* from = static_cast<const Element*>(call.q) + first * 64 + chunk * 8;
-  if (is_valid) from += row_offset(*block.args, item, row, call.q_strides);
+  const int chunk = threadIdx.x % 8;
+  int row = threadIdx.x % 128 / 8;
   to += chunk_offset(row, chunk);
 #pragma unroll 1  // few registers are free where this runs
-  for (int column = first; column < last; ++column) {
+  for (; row < kRows; row += 16, to += 16 * 128) {
+    const bool is_valid = row < item.num_rows;
+    const Element* from = static_cast<const Element*>(call.q) + first * 64 + chunk * 8;
+    if (is_valid) from += row_offset(*block.args, item, row, call.q_strides);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) ptx::copy_16_bytes(to ^ i * 16, from + i * 8, is_valid);
-    to += Config::kColumnBytes;
-    from += 64;
+    for (int column = 0; column < last - first; ++column) {
+      ptx::copy_16_bytes(to + column * Config::kColumnBytes, from + column * 64, is_valid);
+    }
   }
 }
 

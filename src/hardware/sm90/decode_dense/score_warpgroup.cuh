@@ -79,11 +79,12 @@ struct ScoreWarpgroup {
     }
   }
 
-  /// Everything before the first tile's softmax. The value warpgroups ask for the keys meanwhile:
-  /// see load_first_keys.
+  /// Everything before the first tile's softmax. Once the queries are asked for, the value
+  /// warpgroups ask for the keys: see load_first_keys.
   __device__ __forceinline__ void start() {
     load_query_stage<Config, Element>(block, 0);
     load_shared_queries<Config, Element>(block, 0);
+    ptx::arrive_block(kWeightsReady);
 #pragma unroll 1
     for (int i = 2; i < Config::kStages; ++i) load_queries_of(i);
     take_queries(0);

@@ -42,9 +42,9 @@ __device__ __forceinline__ void replace_tail(const Block<Config>& block, int idx
   load_tail(block, next);
 }
 
-/// A half of the tiles that the stages hold when the block starts; the first queries are in stage 0.
-/// What the first tile needs is asked for first: all blocks start together, and what each asks for
-/// last comes when all have been served. By one thread.
+/// A half of the tiles that the stages hold when the block starts; the first queries are in stage 0
+/// and have been asked for. What the first tile needs is asked for first: all blocks start together,
+/// and what each asks for last comes when all have been served. By one thread.
 template <typename Config>
 __device__ __forceinline__ void load_first_keys(const Block<Config>& block, int half) {
   if (half == 1) load_tail(block, 1);
@@ -64,6 +64,7 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
 
   float o[Config::kOutputs];
   if (block.step(0).facts.has(kEnd)) return;
+  ptx::sync_block(kWeightsReady);
   if (threadIdx.x % 128 == 0) load_first_keys(block, half);
   for (int idx = 1, count = 0;; ++count) {
     // Read now: once the weights are free, other steps may be listed there.
