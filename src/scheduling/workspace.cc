@@ -95,6 +95,7 @@ Status lay_out_group_workspace(GroupPlan& groups, WorkPlan& plan) {
   const std::size_t first_ranges_offset =
       append(std::int64_t{shape.num_groups} + 1, sizeof(std::int32_t));
   const std::size_t kv_lengths_offset = append(shape.batch, sizeof(std::int32_t));
+  const std::size_t arrivals_offset = append(groups.num_arrivals(), sizeof(std::int32_t));
   const std::size_t scratch_offset = append(shape.num_sequences() + 1, sizeof(std::int64_t));
   if (!end.fits()) {
     return {StatusCode::kUnsupported,
@@ -105,6 +106,7 @@ Status lay_out_group_workspace(GroupPlan& groups, WorkPlan& plan) {
   groups.cuts_offset = cuts_offset;
   groups.first_ranges_offset = first_ranges_offset;
   groups.kv_lengths_offset = kv_lengths_offset;
+  groups.arrivals_offset = arrivals_offset;
   groups.scratch_offset = scratch_offset;
   plan.slots_offset = 0;
   plan.slot_stride = slot.value();

@@ -107,6 +107,9 @@ Status store_host_division(const WorkPlan& plan, std::byte* workspace, cuda::Str
                      groups.first_ranges_offset},
       cuda::PlanPart{plan.kv_lengths.data(), plan.kv_lengths.size() * sizeof(std::int32_t),
                      groups.kv_lengths_offset},
+      cuda::PlanPart{nullptr,
+                     static_cast<std::size_t>(groups.num_arrivals()) * sizeof(std::int32_t),
+                     groups.arrivals_offset},
   };
   return cuda::store_plan(parts, workspace, stream);
 }
@@ -127,7 +130,7 @@ Status prepare_on_cuda(const WorkPlan& plan, const ConstTensorView& kv_lengths,
 Status decode_on_cuda(const WorkPlan& plan, const CudaKernel& kernel, const DecodeArgs& args,
                       const Executor& executor, DataCheck check) {
   const cuda::StreamHandle stream = executor.cuda_stream();
-  const cuda::DecodeCall call = decode_call(plan, args);
+  cuda::DecodeCall call = decode_call(plan, args);
   const Result<const CudaKernel*> taken = kernel_for_call(plan, kernel, call);
   if (!taken) return taken.status();
   const cuda::CurrentDevice device(executor.cuda_ordinal());
@@ -137,9 +140,15 @@ Status decode_on_cuda(const WorkPlan& plan, const CudaKernel& kernel, const Deco
                                       args.workspace.data() + plan.groups.scratch_offset, stream);
     if (!status.is_ok()) return status;
   }
+  if (taken.value()->merges_pieces && plan.groups.num_arrivals() > 0) {
+    call.arrivals =
+        reinterpret_cast<std::int32_t*>(args.workspace.data() + plan.groups.arrivals_offset);
+  }
   Status status = taken.value()->launch(call, stream);
   // Slots are there where something may be split; only the host knows that nothing is.
-  if (status.is_ok() && plan.num_slots > 0) status = cuda::launch_combine(call, stream);
+  if (status.is_ok() && plan.num_slots > 0 && call.arrivals == nullptr) {
+    status = cuda::launch_combine(call, stream);
+  }
   return status;
 }
 

@@ -32,7 +32,9 @@ struct PlannerArgs {
   Cut* cuts = nullptr;                   // [num_ranges + 1]
   std::int32_t* first_ranges = nullptr;  // [num_groups + 1]
   std::int32_t* kv_lengths = nullptr;    // [b], the copy
-  std::int64_t* scratch = nullptr;       // [num_sequences + 1]: sums that do not fit shared memory
+  std::int32_t* arrivals = nullptr;      // [num_arrivals], zeros
+  std::int32_t num_arrivals = 0;
+  std::int64_t* scratch = nullptr;  // [num_sequences + 1]: sums that do not fit shared memory
 };
 
 struct BlockMemory {
@@ -154,6 +156,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (std::int64_t i = thread; i < shape.batch; i += num_threads) {
     args.kv_lengths[i] = max(args.row.kv_lengths[i * args.row.stride], 0);
   }
+  for (std::int64_t i = thread; i < args.num_arrivals; i += num_threads) args.arrivals[i] = 0;
   Cutter cutter;
   cutter.rule = args.rule;
   cutter.row = args.row;
@@ -188,6 +191,8 @@ Status launch_planner(const GroupPlan& plan, const std::int32_t* kv_lengths, std
   args.cuts = reinterpret_cast<Cut*>(workspace + plan.cuts_offset);
   args.first_ranges = reinterpret_cast<std::int32_t*>(workspace + plan.first_ranges_offset);
   args.kv_lengths = reinterpret_cast<std::int32_t*>(workspace + plan.kv_lengths_offset);
+  args.arrivals = reinterpret_cast<std::int32_t*>(workspace + plan.arrivals_offset);
+  args.num_arrivals = static_cast<std::int32_t>(plan.num_arrivals());
   args.scratch = reinterpret_cast<std::int64_t*>(workspace + plan.scratch_offset);
   const LaunchShape shape{.grid = dim3(num_blocks(plan)), .block = dim3(kThreads)};
   if (plan.shape.num_sequences() < kMaxSharedSums) {

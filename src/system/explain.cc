@@ -135,12 +135,13 @@ void explain_schedule(const WorkPlan& plan, Text text) {
 void explain_workspace(const WorkPlan& plan, Text text) {
   if (plan.device.kind == DeviceKind::kCuda) {
     const GroupPlan& groups = plan.groups;
-    fmt::format_to(text,
-                   "workspace  {} bytes: {} slots of {}, {} of cuts, ranges and lengths, {} of the "
-                   "planner's sums\n",
-                   plan.workspace_bytes, plan.workspace_bytes == 0 ? 0 : groups.shape.num_slots(),
-                   plan.slot_stride, groups.scratch_offset - groups.cuts_offset,
-                   plan.workspace_bytes - groups.scratch_offset);
+    fmt::format_to(
+        text,
+        "workspace  {} bytes: {} slots of {}, {} of cuts, ranges, lengths and arrivals, {} of the "
+        "planner's sums\n",
+        plan.workspace_bytes, plan.workspace_bytes == 0 ? 0 : groups.shape.num_slots(),
+        plan.slot_stride, groups.scratch_offset - groups.cuts_offset,
+        plan.workspace_bytes - groups.scratch_offset);
     return;
   }
   fmt::format_to(text,

@@ -36,6 +36,7 @@ struct CudaKernel {
   /// The same for the arrays of one call; nullptr where it takes any.
   std::string (*why_not_call)(const cuda::DecodeCall& call) = nullptr;
   Status (*launch)(const cuda::DecodeCall& call, cuda::StreamHandle stream) = nullptr;
+  bool merges_pieces = false;  // takes DecodeCall::arrivals
 };
 
 struct KernelRow {

@@ -89,6 +89,8 @@ Status check_regions(const WorkPlan& plan) {
       {"groups.first_ranges_offset", groups.first_ranges_offset, sizeof(std::int32_t),
        std::int64_t{shape.num_groups} + 1},
       {"groups.kv_lengths_offset", groups.kv_lengths_offset, sizeof(std::int32_t), shape.batch},
+      {"groups.arrivals_offset", groups.arrivals_offset, sizeof(std::int32_t),
+       groups.num_arrivals()},
       {"groups.scratch_offset", groups.scratch_offset, sizeof(std::int64_t),
        std::max<std::int64_t>(8, shape.num_sequences() + 1)},
   };

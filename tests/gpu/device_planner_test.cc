@@ -32,6 +32,7 @@ class PlannedCase {
     plan_.cuts_offset -= slots;
     plan_.first_ranges_offset -= slots;
     plan_.kv_lengths_offset -= slots;
+    plan_.arrivals_offset -= slots;
     plan_.scratch_offset -= slots;
     workspace_ = DeviceBuffer(work.workspace_bytes - slots);
     workspace_.fill(0xff, stream);
@@ -70,6 +71,10 @@ class PlannedCase {
     }
     if (difference.empty()) {
       difference = compare("kv_length", made, plan_.kv_lengths_offset, lengths);
+    }
+    if (difference.empty()) {
+      const std::vector<std::int32_t> zeros(static_cast<std::size_t>(plan_.num_arrivals()));
+      difference = compare("arrival", made, plan_.arrivals_offset, zeros);
     }
     return difference.empty() ? difference : difference + "\n" + case_.describe();
   }

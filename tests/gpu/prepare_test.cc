@@ -53,6 +53,8 @@ TEST_F(PrepareOnDevice, AHostPlanArrivesAsItIs) {
       expect_at(bytes, work.groups.cuts_offset, work.groups.cuts);
       expect_at(bytes, work.groups.first_ranges_offset, work.groups.first_ranges);
       expect_at(bytes, work.groups.kv_lengths_offset, work.kv_lengths);
+      expect_at(bytes, work.groups.arrivals_offset,
+                std::vector<std::int32_t>(static_cast<std::size_t>(work.groups.num_arrivals())));
       // Slots before the plan's part and scratch behind it are not the plan's.
       const auto is_untouched = [](std::byte b) { return b == std::byte{0xff}; };
       const auto begin = bytes.begin();

@@ -123,6 +123,23 @@ constexpr bool begins_split_sequence(const Cut& begin, const Cut& end) noexcept 
   return end.block_idx > 0 && (begin.sequence_idx < end.sequence_idx || begin.block_idx == 0);
 }
 
+// A split sequence may be merged by the workers that made its pieces, as a tree: whoever writes the
+// last of up to kMergeFanIn neighbouring pieces merges these into one, and whoever makes the last
+// of that many of those merges them, and so on. Each worker can do so when it has nothing else left
+// to do, and waits for nobody.
+inline constexpr std::int32_t kMergeFanIn = 8;
+inline constexpr std::int32_t kMergeLevels = 3;
+
+/// Whether workers that are able to are to merge: where each group has one range, so that a
+/// worker's pieces are the first of its work and the last, and where sequences are not so few that
+/// they have many pieces: those all workers merge faster, row by row, when all pieces are there.
+constexpr bool merges_in_workers(const GroupShape& shape) noexcept {
+  constexpr std::int32_t kMostRanges = kMergeFanIn * kMergeFanIn * kMergeFanIn;
+  constexpr std::int32_t kFewPieces = 3;  // of a sequence, on average
+  return shape.num_ranges == shape.num_groups && shape.num_ranges <= kMostRanges &&
+         shape.num_ranges <= kFewPieces * shape.num_sequences();
+}
+
 /// How the planner cuts; chosen from the problem, the device and the mode, never from lengths.
 struct CutRule {
   enum class Kind : std::uint8_t {
@@ -145,11 +162,20 @@ struct GroupPlan {
   std::vector<Cut> cuts;                   // [num_ranges + 1]
   std::vector<std::int32_t> first_ranges;  // [num_groups + 1]: ranges of a group
 
-  // In the workspace, in bytes: cuts, first_ranges, int32 kv_lengths [b], then the planner's own.
+  // In the workspace, in bytes: cuts, first_ranges, int32 kv_lengths [b], int32 arrivals
+  // [num_arrivals()], then the planner's own.
   std::size_t cuts_offset = 0;
   std::size_t first_ranges_offset = 0;
   std::size_t kv_lengths_offset = 0;
+  std::size_t arrivals_offset = 0;
   std::size_t scratch_offset = 0;
+
+  /// Of [kMergeLevels, num_ranges, group_size], where workers may merge pieces themselves; else 0.
+  constexpr std::int64_t num_arrivals() const noexcept {
+    return merges_in_workers(shape)
+               ? std::int64_t{kMergeLevels} * shape.num_ranges * shape.group_size
+               : 0;
+  }
 };
 
 }  // namespace seesaw

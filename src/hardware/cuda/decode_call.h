@@ -54,6 +54,10 @@ struct DecodeCall {
   /// divided by l, then m (log2 units) and l float32 [rows_per_tile].
   float* slots = nullptr;
   std::int64_t slot_stride = 0;  // float32 elements
+  /// Where not nullptr, the kernel merges the pieces itself, and launch_combine is not called.
+  /// [kMergeLevels, num_ranges, group_size]: how many of the pieces, or of what they were merged
+  /// to, are in their slots; of those whose first lies in that range. All 0 between calls.
+  std::int32_t* arrivals = nullptr;
 };
 
 }  // namespace seesaw::cuda

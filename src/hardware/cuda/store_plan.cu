@@ -42,7 +42,11 @@ class ChunkWriter {
     const auto* data = static_cast<const std::byte*>(part.data);
     for (std::size_t done = 0; done < part.num_bytes;) {
       const std::size_t room = std::min(kChunkBytes - num_bytes_, part.num_bytes - done);
-      std::memcpy(bytes() + num_bytes_, data + done, room);
+      if (data == nullptr) {
+        std::memset(bytes() + num_bytes_, 0, room);
+      } else {
+        std::memcpy(bytes() + num_bytes_, data + done, room);
+      }
       num_bytes_ += room;
       done += room;
       if (num_bytes_ < kChunkBytes) continue;

@@ -11,7 +11,7 @@ namespace seesaw::cuda {
 
 /// Host memory and where it goes, in bytes from the workspace's begin; all multiples of 4.
 struct PlanPart {
-  const void* data = nullptr;
+  const void* data = nullptr;  // nullptr: zeros
   std::size_t num_bytes = 0;
   std::size_t offset = 0;
 };

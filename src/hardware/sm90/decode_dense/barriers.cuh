@@ -7,6 +7,7 @@
 // tail_free           4: the warps of score     value 1        the tail column is read
 // named 1             128: score                score          warps are done with Q, or have written it
 // named 2, 3          128: a value warpgroup    itself         warps are done with the keys, or cleared some
+// kMergeBarrier       256: value                value          pieces are in their slots; who merges is known
 // kWeightsReady       128: score                value          P and factors are written, keys too
 // kWeightsFree        256: value                score          P and keys of that tile are read
 // clang-format on
@@ -23,6 +24,7 @@ inline constexpr int kScoreBarrier = 1;
 inline constexpr int kValueBarrier = 2;  // and 3
 inline constexpr int kWeightsReady = 4;
 inline constexpr int kWeightsFree = 5;
+inline constexpr int kMergeBarrier = 6;
 
 template <typename Config>
 struct Barriers {

@@ -56,18 +56,20 @@ __device__ __forceinline__ void write_row(const float (&o)[kCount], int half, fl
   }
 }
 
-/// The columns from `column` on of the item's rows: this warpgroup's part of O.
+/// The columns from `column` on of the item's rows, this warpgroup's part of O, to a slot or, where
+/// slot_idx is -1, to the output.
 template <typename Element, int kCount>
-__device__ __forceinline__ void write_output(const KernelArgs& args, const Item& item, int column,
+__device__ __forceinline__ void write_output(const KernelArgs& args, const Item& item,
+                                             std::int32_t slot_idx, int column,
                                              const float (&o)[kCount], const float (&factor)[2]) {
   const cuda::DecodeCall& call = args.call;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + 8 * half;
     const bool is_valid = row < item.num_rows;
-    const bool is_slot = item.slot_idx >= 0;
+    const bool is_slot = slot_idx >= 0;
     const std::int64_t offset =
-        column + (is_slot ? item.slot_idx * call.slot_stride + std::int64_t{row} * call.d_v
+        column + (is_slot ? slot_idx * call.slot_stride + std::int64_t{row} * call.d_v
                           : row_offset(args, item, row, call.out_strides));
     if (is_slot || call.out_dtype == DType::kFloat32) {
       float* const to = (is_slot ? call.slots : static_cast<float*>(call.out)) + offset;
@@ -76,6 +78,37 @@ __device__ __forceinline__ void write_output(const KernelArgs& args, const Item&
       write_row(o, half, factor[half], static_cast<Element*>(call.out) + offset, is_valid);
     }
   }
+}
+
+/// m and l of a row to a slot.
+__device__ __forceinline__ void write_state(const cuda::DecodeCall& call, std::int32_t slot_idx,
+                                            int row, float m, float l) {
+  float* const slot = call.slots + slot_idx * call.slot_stride + std::int64_t{kRows} * call.d_v;
+  slot[row] = m;
+  slot[kRows + row] = l;
+}
+
+/// The factor that O is owed at the end, of a row of the item. m and l: its softmax's.
+__device__ __forceinline__ float output_factor(const KernelArgs& args, const Item& item, int row,
+                                               float m, float l) {
+  const cuda::DecodeCall& call = args.call;
+  if (l == 0) return 0;
+  float divisor = l;
+  if (call.attn_sink != nullptr && row < item.num_rows) {
+    constexpr float kLog2E = 1.44269504088896341f;
+    const std::int64_t head = row_offset(args, item, row, {0, 0, call.attn_sink_stride});
+    divisor *= 1 + exp2f(call.attn_sink[head] * kLog2E - (m + log2f(l)));
+  }
+  return 1 / divisor;
+}
+
+__device__ __forceinline__ void write_lse(const KernelArgs& args, const Item& item, int row,
+                                          float m, float l) {
+  const cuda::DecodeCall& call = args.call;
+  if (row >= item.num_rows || call.lse == nullptr) return;
+  constexpr float kLn2 = 0.693147180559945309f;
+  const float lse_log2 = l == 0 ? INFINITY : m + log2f(l);
+  call.lse[row_offset(args, item, row, call.lse_strides)] = lse_log2 * kLn2;
 }
 
 }  // namespace seesaw::sm90::decode_dense

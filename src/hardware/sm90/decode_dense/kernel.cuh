@@ -6,10 +6,13 @@
 #include "hardware/sm90/decode_dense/score_warpgroup.cuh"
 #include "hardware/sm90/decode_dense/tensor_maps.h"
 #include "hardware/sm90/decode_dense/value_warpgroup.cuh"
+#include "hardware/sm90/ptx/atomic.cuh"
 
 namespace seesaw::sm90::decode_dense {
 
-template <typename Config, typename Element>
+/// kMergesPieces: the blocks merge the pieces of split sequences; else launch_combine does. Two
+/// kernels, for every instruction that is not there is one less to fetch in a short call.
+template <typename Config, typename Element, bool kMergesPieces>
 __global__ void __launch_bounds__(kThreads, 1)
     decode_dense(const __grid_constant__ CUtensorMap key_map,
                  const __grid_constant__ CUtensorMap tail_map,
@@ -25,21 +28,21 @@ __global__ void __launch_bounds__(kThreads, 1)
                             .memory = memory,
                             .base = static_cast<std::uint32_t>(__cvta_generic_to_shared(memory)),
                             .rank = static_cast<int>(blockIdx.x) - group * group_size};
-  if (threadIdx.x == 0) {
+  if (ptx::thread() == 0) {
     block.barriers().init();
     ptx::prefetch_map(&key_map);
     ptx::prefetch_map(&tail_map);
   }
   cuda::wait_for_previous_kernel();
   cuda::let_next_kernel_start();
-  if (warp == 0) start_lists(args, group, block.rank, block.lists());
+  if (warp == 0) start_lists<kMergesPieces>(args, group, block.rank, block.lists());
   __syncthreads();
   if (warp < 4) {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kScoreRegisters));
     run_score_warpgroup<Config, Element>(block);
   } else {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kValueRegisters));
-    run_value_warpgroup<Config, Element>(block, warp / 4 - 1);
+    run_value_warpgroup<Config, Element, kMergesPieces>(block, warp / 4 - 1);
   }
 }
 
@@ -47,12 +50,16 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <typename Config, typename Element>
 Status launch(const TensorMaps& maps, const KernelArgs& args, cuda::StreamHandle stream) {
   const GroupShape& shape = args.call.shape;
-  return cuda::launch_dependent<&decode_dense<Config, Element>>(
-      "sm90_decode_dense",
-      {.grid = dim3(static_cast<unsigned>(shape.num_groups * shape.group_size)),
-       .block = dim3(kThreads),
-       .shared_bytes = Shared<Config>::kBytes},
-      stream, maps.keys, maps.tail, args);
+  const cuda::LaunchShape launch_shape{
+      .grid = dim3(static_cast<unsigned>(shape.num_groups * shape.group_size)),
+      .block = dim3(kThreads),
+      .shared_bytes = Shared<Config>::kBytes};
+  const auto launch_kernel = [&]<bool kMergesPieces>() {
+    return cuda::launch_dependent<&decode_dense<Config, Element, kMergesPieces>>(
+        "sm90_decode_dense", launch_shape, stream, maps.keys, maps.tail, args);
+  };
+  return args.call.arrivals != nullptr ? launch_kernel.template operator()<true>()
+                                       : launch_kernel.template operator()<false>();
 }
 
 }  // namespace seesaw::sm90::decode_dense

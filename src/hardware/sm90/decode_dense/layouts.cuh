@@ -2,13 +2,15 @@
 // 64 tokens or rows) are swizzled: the 16-byte chunk c of row r stands at chunk c ^ (r & 7).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "hardware/sm90/decode_dense/config.h"
 
 namespace seesaw::sm90::decode_dense {
 
-inline constexpr int kRingSteps = 32;   // steps, and items, that are listed ahead
+inline constexpr int kRingSteps = 32;   // listed ahead
+inline constexpr int kRingItems = 20;   // of those steps, at least two each; and the block's first
 inline constexpr int kFillSteps = 16;   // listed at a time
 inline constexpr int kMaxSubPages = 4;  // pages of a tile: of 16, 32 or 64 and more tokens
 
@@ -51,6 +53,15 @@ struct Item {
   std::int32_t slot_idx;  // among all slots; -1: writes the output
 };
 
+/// Ranges [first_range, first_range + num_pieces) that a split sequence lies in, some of them
+/// perhaps empty; the block's is the piece_idx-th.
+struct Pieces {
+  std::int32_t first_range;
+  std::int32_t num_pieces;  // 0: nothing that blocks merge
+  std::int32_t piece_idx;
+  std::uint32_t members;  // of its group: which of kMergeFanIn neighbours are not empty
+};
+
 /// Where listing has arrived.
 struct Cursor {
   std::int32_t range_idx;
@@ -66,11 +77,18 @@ struct Cursor {
   std::int32_t num_items;  // so far, that one included
 };
 
+/// Place of the block's n-th item. The first one's is given to no other: it may be merged last.
+__device__ inline int item_place(int n) { return n == 0 ? 0 : 1 + (n - 1) % (kRingItems - 1); }
+
 struct Lists {
   Step steps[kRingSteps];
-  Item items[kRingSteps];
+  Item items[kRingItems];
   std::int32_t pages[kRingSteps][kMaxSubPages];  // of a step's tile, num_pages of them
   Cursor cursor;
+  Pieces first_pieces;        // of the sequence in which the block's range begins
+  Pieces last_pieces;         // and of the last one's, where that is not whole
+  std::int32_t merges_first;  // this block wrote the last piece beside its first item
+  std::int32_t is_last;       // this block was the last to count
 };
 
 struct RowFactors {
@@ -86,7 +104,9 @@ struct Shared {
   static constexpr int kWeights = kQuery + Config::kSharedQueryColumns * Config::kColumnBytes;
   static constexpr int kFactors = kWeights + Config::kColumnBytes;
   static constexpr int kLists = kFactors + static_cast<int>(sizeof(RowFactors));
-  static constexpr int kBarriers = kLists + static_cast<int>(sizeof(Lists));
+  static constexpr int kMergesFirst = kLists + static_cast<int>(offsetof(Lists, merges_first));
+  static constexpr int kIsLast = kLists + static_cast<int>(offsetof(Lists, is_last));
+  static constexpr int kBarriers = kLists + static_cast<int>(sizeof(Lists) + 7) / 8 * 8;
   static constexpr int kBytes = kBarriers + 8 * (2 * Config::kStages + 2);
   static_assert(kBytes <= kSharedMemoryBytes);
 

@@ -8,6 +8,7 @@
 
 #include "hardware/sm90/decode_dense/kernel_args.h"
 #include "hardware/sm90/decode_dense/layouts.cuh"
+#include "hardware/sm90/ptx/atomic.cuh"
 #include "hardware/sm90/ptx/copy.cuh"
 
 namespace seesaw::sm90::decode_dense {
@@ -42,7 +43,7 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
     // No sum here may pass 2^31 - 1, the largest length.
     cursor.num_tiles = max(0, cursor.key_end - cursor.key_begin - 1) / kTokens + 1;
     if (threadIdx.x % 32 == 0) {
-      lists.items[cursor.num_items % kRingSteps] = {
+      lists.items[item_place(cursor.num_items)] = {
           .request_idx = sequence.request_idx,
           .kv_head_idx = sequence.kv_head_idx,
           .row_begin = rows.begin,
@@ -73,7 +74,7 @@ __device__ inline void list_tile(const KernelArgs& args, const Cursor& cursor, i
       .token_begin = token,
       .token_in_page = token_in_page,
       .kv_head_idx = cursor.kv_head_idx,
-      .facts = StepFacts::of(flags, (cursor.num_items - 1) % kRingSteps, num_tokens, num_pages)};
+      .facts = StepFacts::of(flags, item_place(cursor.num_items - 1), num_tokens, num_pages)};
   const std::int64_t page_stride = args.call.block_table_page_stride;
   const std::int32_t* from = args.call.block_table +
                              cursor.request_idx * args.call.block_table_request_stride +
@@ -99,7 +100,7 @@ __device__ inline void list_steps(const KernelArgs& args, int rank, int first_st
     if (cursor.tile_idx < 0) {
       if (lane == 0) {
         lists.steps[step % kRingSteps].facts =
-            StepFacts::of(kQuery, (cursor.num_items - 1) % kRingSteps, 0, 0);
+            StepFacts::of(kQuery, item_place(cursor.num_items - 1), 0, 0);
       }
       ++step;
       ++cursor.tile_idx;
@@ -115,7 +116,50 @@ __device__ inline void list_steps(const KernelArgs& args, int rank, int first_st
   __syncwarp();
 }
 
+/// Where the pieces of a sequence lie that has one in the range. By a whole warp.
+__device__ inline Pieces find_pieces(const cuda::DecodeCall& call, int sequence_idx,
+                                     int range_idx) {
+  const int lane = ptx::thread() % 32;
+  const Cut start{sequence_idx, 0};
+  const auto cut_at = [&](int idx) { return call.cuts[min(max(idx, 0), call.shape.num_ranges)]; };
+  int first = range_idx;    // the last cut that is not after the sequence's start
+  int end = range_idx + 1;  // the first cut in another sequence after it
+  unsigned is_before = __ballot_sync(~0u, cut_at(first - lane) <= start);
+  unsigned is_after = __ballot_sync(~0u, cut_at(end + lane).sequence_idx > sequence_idx);
+  while (is_before == 0) {
+    first -= 32;
+    is_before = __ballot_sync(~0u, cut_at(first - lane) <= start);
+  }
+  while (is_after == 0) {
+    end += 32;
+    is_after = __ballot_sync(~0u, cut_at(end + lane).sequence_idx > sequence_idx);
+  }
+  first -= __ffs(static_cast<int>(is_before)) - 1;
+  end += __ffs(static_cast<int>(is_after)) - 1;
+  const int piece_idx = range_idx - first;
+  const int member = range_idx - piece_idx % kMergeFanIn + lane;
+  const bool is_member =
+      lane < kMergeFanIn && member < end && !(cut_at(member) == cut_at(member + 1));
+  return {first, end - first, piece_idx, __ballot_sync(~0u, is_member)};
+}
+
+/// Notes where the block's pieces are merged. By a whole warp.
+__device__ inline void list_pieces(const cuda::DecodeCall& call, int range_idx, Lists& lists) {
+  const Cut begin = call.cuts[range_idx];
+  const Cut end = call.cuts[range_idx + 1];
+  Pieces first{};
+  if (begin.block_idx > 0) first = find_pieces(call, begin.sequence_idx, range_idx);
+  Pieces last = first;
+  if (end.block_idx > 0) last = find_pieces(call, end.sequence_idx, range_idx);
+  if (ptx::thread() % 32 == 0) {
+    lists.first_pieces = first;
+    lists.last_pieces = last;
+    lists.merges_first = 0;
+  }
+}
+
 /// The first lists. By a whole warp.
+template <bool kMergesPieces>
 __device__ inline void start_lists(const KernelArgs& args, int group, int rank, Lists& lists) {
   if (threadIdx.x % 32 == 0) {
     lists.cursor = {};
@@ -126,6 +170,7 @@ __device__ inline void start_lists(const KernelArgs& args, int group, int rank, 
   }
   __syncwarp();
   list_steps(args, rank, 0, lists);
+  if constexpr (kMergesPieces) list_pieces(args.call, group, lists);  // pages are under way
   ptx::wait_for_copies();
 }
 

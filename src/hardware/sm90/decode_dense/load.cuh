@@ -76,8 +76,8 @@ __device__ __forceinline__ std::int64_t row_offset(const KernelArgs& args, const
 }
 
 /// Columns [first, last) of an item's queries to `to`, rows beyond the item's as zeros. By 128
-/// threads, eight to the 128 bytes of a row in a column; done after ptx::wait_for_copies in each and a
-/// barrier.
+/// threads, eight to the 128 bytes of a row in a column; done after ptx::wait_for_copies in each
+/// and a barrier.
 template <typename Config, typename Element>
 __device__ __forceinline__ void copy_queries(const Block<Config>& block, const Item& item,
                                              int first, int last, std::uint32_t to) {

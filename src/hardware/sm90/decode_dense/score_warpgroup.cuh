@@ -4,6 +4,7 @@
 // so the tensor cores do not wait for it, and find it when these products end.
 #pragma once
 
+#include "hardware/sm90/decode_dense/epilogue.cuh"
 #include "hardware/sm90/decode_dense/list_steps.cuh"
 #include "hardware/sm90/decode_dense/load.cuh"
 #include "hardware/sm90/decode_dense/softmax.cuh"
@@ -15,26 +16,12 @@ namespace seesaw::sm90::decode_dense {
 /// What a row's state comes to at the end of its item. Returns the factor that O is owed.
 __device__ __forceinline__ float finish_row(const KernelArgs& args, const Item& item, int row,
                                             float m, float l) {
-  const cuda::DecodeCall& call = args.call;
   if (item.slot_idx >= 0) {
-    float* slot = call.slots + item.slot_idx * call.slot_stride + std::int64_t{kRows} * call.d_v;
-    slot[row] = m;
-    slot[kRows + row] = l;
+    write_state(args.call, item.slot_idx, row, m, l);
     return 1;
   }
-  const float lse_log2 = l == 0 ? INFINITY : m + log2f(l);
-  if (row < item.num_rows && call.lse != nullptr) {
-    constexpr float kLn2 = 0.693147180559945309f;
-    call.lse[row_offset(args, item, row, call.lse_strides)] = lse_log2 * kLn2;
-  }
-  if (l == 0) return 0;
-  float divisor = l;
-  if (call.attn_sink != nullptr && row < item.num_rows) {
-    constexpr float kLog2E = 1.44269504088896341f;
-    const std::int64_t head = row_offset(args, item, row, {0, 0, call.attn_sink_stride});
-    divisor *= 1 + exp2f(call.attn_sink[head] * kLog2E - lse_log2);
-  }
-  return 1 / divisor;
+  write_lse(args, item, row, m, l);
+  return output_factor(args, item, row, m, l);
 }
 
 /// One tile's scores, of the whole warpgroup's threads; see run_score_warpgroup.

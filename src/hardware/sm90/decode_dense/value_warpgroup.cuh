@@ -5,6 +5,7 @@
 
 #include "hardware/sm90/decode_dense/epilogue.cuh"
 #include "hardware/sm90/decode_dense/load.cuh"
+#include "hardware/sm90/decode_dense/merge_pieces.cuh"
 #include "hardware/sm90/decode_dense/trace.cuh"
 #include "hardware/sm90/ptx/wgmma.cuh"
 
@@ -43,8 +44,8 @@ __device__ __forceinline__ void replace_tail(const Block<Config>& block, int idx
 }
 
 /// A half of the tiles that the stages hold when the block starts; the first queries are in stage 0
-/// and have been asked for. What the first tile needs is asked for first: all blocks start together,
-/// and what each asks for last comes when all have been served. By one thread.
+/// and have been asked for. What the first tile needs is asked for first: all blocks start
+/// together, and what each asks for last comes when all have been served. By one thread.
 template <typename Config>
 __device__ __forceinline__ void load_first_keys(const Block<Config>& block, int half) {
   if (half == 1) load_tail(block, 1);
@@ -55,7 +56,7 @@ __device__ __forceinline__ void load_first_keys(const Block<Config>& block, int 
   if (half == 1) replace_tail(block, 1, 0);
 }
 
-template <typename Config, typename Element>
+template <typename Config, typename Element, bool kMergesPieces>
 __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, int half) {
   using Memory = Shared<Config>;
   const RowFactors& factors = block.factors();
@@ -66,7 +67,8 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
   if (block.step(0).facts.has(kEnd)) return;
   ptx::sync_block(kWeightsReady);
   if (threadIdx.x % 128 == 0) load_first_keys(block, half);
-  for (int idx = 1, count = 0;; ++count) {
+  int idx = 1;
+  for (int count = 0;; ++count) {
     // Read now: once the weights are free, other steps may be listed there.
     const StepFacts facts = block.step(idx).facts;
     const bool is_end = facts.has(kLastTile) && block.step(idx + 1).facts.has(kEnd);
@@ -111,12 +113,21 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
     }
     mark(*block.args, TracePoint::kRefilled, count);
     if (facts.has(kLastTile)) {
-      write_output<Element>(*block.args, block.lists().items[facts.item_idx()],
-                            half * Config::kHalfColumns * 64, o, finish);
+      const Item& item = block.lists().items[facts.item_idx()];
+      if (kMergesPieces && is_end && item.slot_idx >= 0) {
+        OutputTile<Config>(block).put(o, half);
+        break;
+      }
+      write_output<Element>(*block.args, item, item.slot_idx, half * Config::kHalfColumns * 64, o,
+                            finish);
       if (is_end) break;
+      if (kMergesPieces && item.slot_idx >= 0) count_first_piece(block);
       ++idx;  // over the next item's queries
     }
     ++idx;
+  }
+  if constexpr (kMergesPieces) {
+    end_pieces<Config, Element>(block, block.lists().items[block.step(idx).facts.item_idx()]);
   }
 }
 

@@ -35,6 +35,12 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
                : "memory");
 }
 
+__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to),
+               "l"(__cvta_generic_to_global(from))
+               : "memory");
+}
+
 __device__ __forceinline__ void copy_4_bytes(std::uint32_t to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to),
                "l"(__cvta_generic_to_global(from))
@@ -44,6 +50,17 @@ __device__ __forceinline__ void copy_4_bytes(std::uint32_t to, const void* from)
 /// This thread's copies of 4 and 16 bytes are done.
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/// The thread's copies since the last time are a group.
+__device__ __forceinline__ void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/// Waits for all of the thread's groups but the last kPending.
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies_but() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 }  // namespace seesaw::sm90::ptx

@@ -46,6 +46,11 @@ __device__ __forceinline__ void sync_warpgroup(int named_barrier) {
   asm volatile("bar.sync %0, 128;" ::"r"(named_barrier) : "memory");
 }
 
+/// All threads of two warpgroups.
+__device__ __forceinline__ void sync_two_warpgroups(int named_barrier) {
+  asm volatile("bar.sync %0, 256;" ::"r"(named_barrier) : "memory");
+}
+
 /// A barrier that some of the block's three warpgroups come to and the others arrive at.
 __device__ __forceinline__ void sync_block(int named_barrier) {
   asm volatile("bar.sync %0, 384;" ::"r"(named_barrier) : "memory");
