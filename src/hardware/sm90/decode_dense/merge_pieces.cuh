@@ -227,13 +227,14 @@ __device__ __forceinline__ void write_columns(Element* to, const float4& o, floa
   *reinterpret_cast<uint2*>(to) = make_uint2(x, y);
 }
 __device__ __forceinline__ void write_columns(float* to, const float4& o, float factor) {
-  *reinterpret_cast<float4*>(to) =
-      make_float4(o.x * factor, o.y * factor, o.z * factor, o.w * factor);
+  float2* const pairs = reinterpret_cast<float2*>(to);  // an output's rows are aligned to that
+  pairs[0] = make_float2(o.x * factor, o.y * factor);
+  pairs[1] = make_float2(o.z * factor, o.w * factor);
 }
 
-/// The group's members on their way through shared memory, kColumns columns of kPart rows at a
-/// time: a thread takes four columns of eight rows, which it has copied itself, so that nobody
-/// waits for anybody. kDepth: parts that there is room for behind the tile.
+/// The group's members on their way through shared memory, kPartRows rows at a time: a thread takes
+/// four columns of eight rows, which it has copied itself, so that nobody waits for anybody.
+/// kDepth: parts that there is room for behind the tile.
 template <typename Config, int kDepth>
 struct PieceStream {
   static constexpr int kThreadRows = 8;

@@ -115,6 +115,7 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
     if (facts.has(kLastTile)) {
       const Item& item = block.lists().items[facts.item_idx()];
       if (kMergesPieces && is_end && item.slot_idx >= 0) {
+        ptx::sync_two_warpgroups(kMergeBarrier);  // the other half is not read any more, either
         OutputTile<Config>(block).put(o, half);
         break;
       }
