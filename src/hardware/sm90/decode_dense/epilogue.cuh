@@ -36,7 +36,7 @@ __device__ __forceinline__ void write_row(const float (&o)[kCount], int half, fl
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const float* pair = o + 4 * (4 * j + i) + 2 * half;
-      x[i] = factor != 0 ? pack<Element>(pair[0] * factor, pair[1] * factor) : 0;
+      x[i] = factor != 0 ? ptx::pack<Element>(pair[0] * factor, pair[1] * factor) : 0;
     }
     transpose_quad(x);
     if (is_valid) *reinterpret_cast<uint4*>(to + 32 * j) = make_uint4(x[0], x[1], x[2], x[3]);

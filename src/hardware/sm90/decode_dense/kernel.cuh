@@ -6,7 +6,7 @@
 #include "hardware/sm90/decode_dense/score_warpgroup.cuh"
 #include "hardware/sm90/decode_dense/tensor_maps.h"
 #include "hardware/sm90/decode_dense/value_warpgroup.cuh"
-#include "hardware/sm90/ptx/atomic.cuh"
+#include "hardware/sm90/ptx/thread.cuh"
 
 namespace seesaw::sm90::decode_dense {
 
@@ -38,10 +38,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (warp == 0) start_lists<kMergesPieces>(args, group, block.rank, block.lists());
   __syncthreads();
   if (warp < 4) {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kScoreRegisters));
+    ptx::take_registers<kScoreRegisters>();
     run_score_warpgroup<Config, Element>(block);
   } else {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kValueRegisters));
+    ptx::leave_registers<kValueRegisters>();
     run_value_warpgroup<Config, Element, kMergesPieces>(block, warp / 4 - 1);
   }
 }

@@ -8,8 +8,8 @@
 
 #include "hardware/sm90/decode_dense/kernel_args.h"
 #include "hardware/sm90/decode_dense/layouts.cuh"
-#include "hardware/sm90/ptx/atomic.cuh"
 #include "hardware/sm90/ptx/copy.cuh"
+#include "hardware/sm90/ptx/thread.cuh"
 
 namespace seesaw::sm90::decode_dense {
 

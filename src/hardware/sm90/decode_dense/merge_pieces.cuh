@@ -6,6 +6,8 @@
 #include "hardware/sm90/decode_dense/epilogue.cuh"
 #include "hardware/sm90/decode_dense/load.cuh"
 #include "hardware/sm90/ptx/atomic.cuh"
+#include "hardware/sm90/ptx/shared.cuh"
+#include "hardware/sm90/ptx/thread.cuh"
 
 namespace seesaw::sm90::decode_dense {
 
@@ -222,8 +224,8 @@ __device__ __forceinline__ void weigh_rows(const Block<Config>& block, const Ite
 /// Four columns times the factor.
 template <typename Element>
 __device__ __forceinline__ void write_columns(Element* to, const float4& o, float factor) {
-  const std::uint32_t x = pack<Element>(o.x * factor, o.y * factor);
-  const std::uint32_t y = pack<Element>(o.z * factor, o.w * factor);
+  const std::uint32_t x = ptx::pack<Element>(o.x * factor, o.y * factor);
+  const std::uint32_t y = ptx::pack<Element>(o.z * factor, o.w * factor);
   *reinterpret_cast<uint2*>(to) = make_uint2(x, y);
 }
 __device__ __forceinline__ void write_columns(float* to, const float4& o, float factor) {

@@ -9,6 +9,7 @@
 #include "hardware/sm90/decode_dense/load.cuh"
 #include "hardware/sm90/decode_dense/softmax.cuh"
 #include "hardware/sm90/decode_dense/trace.cuh"
+#include "hardware/sm90/ptx/shared.cuh"
 #include "hardware/sm90/ptx/wgmma.cuh"
 
 namespace seesaw::sm90::decode_dense {

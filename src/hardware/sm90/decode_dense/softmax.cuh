@@ -3,33 +3,13 @@
 // 1}.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <cfloat>
 #include <cstdint>
-#include <type_traits>
 
 #include "hardware/sm90/decode_dense/config.h"
+#include "hardware/sm90/ptx/arithmetic.cuh"
 
 namespace seesaw::sm90::decode_dense {
-
-__device__ __forceinline__ float exp2_approx(float x) {
-  float y;
-  asm volatile("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));  // in the order written
-  return y;
-}
-
-template <typename Element>
-__device__ __forceinline__ std::uint32_t pack(float low, float high) {
-  std::uint32_t pair;
-  if constexpr (std::is_same_v<Element, __nv_bfloat16>) {
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  } else {
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  }
-  return pair;
-}
 
 /// m (log2 units) and l of a thread's two rows; l is of the thread's own scores. Before any key m
 /// is as low as can be but finite, so that a hidden score, -inf, has a weight of 0 and not NaN.
@@ -57,7 +37,7 @@ __device__ __forceinline__ void raise_max(float scale_log2, const float (&most)[
     float score = fmaxf(most[half], __shfl_xor_sync(~0u, most[half], 1));
     score = fmaxf(score, __shfl_xor_sync(~0u, score, 2)) * scale_log2;
     if (score > state.m[half] + kRescaleSlackLog2) {
-      alpha[half] = exp2_approx(state.m[half] - score);
+      alpha[half] = ptx::exp2_approx(state.m[half] - score);
       state.m[half] = score;
       state.l[half] *= alpha[half];
     }
@@ -85,11 +65,11 @@ __device__ __forceinline__ void weigh(float (&s)[32], float scale_log2, RowPair&
   constexpr int kGroup = 8;
 #pragma unroll
   for (int i = 0; i < 32 + kGroup; ++i) {
-    if (i < 32) s[i] = exp2_approx(fmaf(s[i], scale_log2, -state.m[i / 2 % 2]));
+    if (i < 32) s[i] = ptx::exp2_approx(fmaf(s[i], scale_log2, -state.m[i / 2 % 2]));
     const int pair = i - kGroup;
     if (pair >= 0 && pair % 2 == 1) {
       state.l[pair / 2 % 2] += s[pair - 1] + s[pair];
-      weights[pair / 2] = pack<Element>(s[pair - 1], s[pair]);
+      weights[pair / 2] = ptx::pack<Element>(s[pair - 1], s[pair]);
     }
   }
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <cute/arch/mma_sm90_gmma.hpp>
+#include "hardware/sm90/ptx/operand.cuh"
 
 namespace seesaw::sm90::ptx {
 
@@ -50,6 +51,12 @@ struct ValuesOf<__half, 128> {
   using Type = cute::SM90::GMMA::MMA_64x128x16_F32F16F16_SS<Major::K, Major::MN>;
 };
 
+__device__ __forceinline__ std::uint64_t descriptor(const Operand& of) {
+  std::uint64_t both;
+  asm("mov.b64 %0, {%1, %2};" : "=l"(both) : "r"(of.low), "r"(of.high));
+  return both;
+}
+
 template <typename Atom, int... kIdx>
 __device__ __forceinline__ void multiply(const std::uint32_t* a, std::uint64_t b,
                                          float (&d)[sizeof...(kIdx)], bool adds,
@@ -65,45 +72,11 @@ __device__ __forceinline__ void multiply(std::uint64_t a, std::uint64_t b,
 
 }  // namespace detail
 
-/// Describes an operand in shared memory, swizzled by 128 bytes. Only its low word has the address,
-/// in units of 16 bytes: neighbouring operands are one addition apart, where making each from its
-/// address takes five dependent instructions, longer than a product of 64 columns.
-struct Operand {
-  std::uint32_t low;
-  std::uint32_t high;
-
-  __device__ __forceinline__ Operand after(int bytes) const {
-    return {low + static_cast<std::uint32_t>(bytes >> 4), high};
-  }
-  __device__ __forceinline__ std::uint64_t descriptor() const {
-    std::uint64_t both;
-    asm("mov.b64 %0, {%1, %2};" : "=l"(both) : "r"(low), "r"(high));
-    return both;
-  }
-};
-
-/// Without the bits above an address that tell a cluster's blocks apart.
-__device__ __forceinline__ std::uint32_t address_field(std::uint32_t address) {
-  return (address & 0x3ffff) >> 4;
-}
-
-/// Rows of 64 elements (128 bytes) along the products' k: groups of 8 rows are 1,024 bytes apart.
-__device__ __forceinline__ Operand operand_along_k(std::uint32_t address) {
-  return {address_field(address) | 1u << 16, 1024u >> 4 | 1u << 30};
-}
-
-/// The same memory read across: rows of 64 elements along n, the next 64 along n are
-/// `column_bytes` away, groups of 8 along k are 1,024 bytes apart.
-__device__ __forceinline__ Operand operand_along_n(std::uint32_t address, int column_bytes) {
-  return {address_field(address) | static_cast<std::uint32_t>(column_bytes >> 4) << 16,
-          1024u >> 4 | 1u << 30};
-}
-
 /// s (+)= A B with A [64, 16] in registers, both along k.
 template <typename Element>
 __device__ __forceinline__ void multiply_scores(const std::uint32_t* a, const Operand& b,
                                                 float (&s)[32], bool adds) {
-  detail::multiply<detail::ScoresOfRegisters<Element>>(a, b.descriptor(), s, adds,
+  detail::multiply<detail::ScoresOfRegisters<Element>>(a, detail::descriptor(b), s, adds,
                                                        std::make_integer_sequence<int, 32>{});
 }
 
@@ -111,7 +84,7 @@ __device__ __forceinline__ void multiply_scores(const std::uint32_t* a, const Op
 template <typename Element>
 __device__ __forceinline__ void multiply_scores(const Operand& a, const Operand& b, float (&s)[32],
                                                 bool adds) {
-  detail::multiply<detail::ScoresOfShared<Element>>(a.descriptor(), b.descriptor(), s, adds,
+  detail::multiply<detail::ScoresOfShared<Element>>(detail::descriptor(a), detail::descriptor(b), s, adds,
                                                     std::make_integer_sequence<int, 32>{});
 }
 
@@ -120,7 +93,7 @@ template <typename Element, int kCount>
 __device__ __forceinline__ void multiply_values(const Operand& a, const Operand& b,
                                                 float (&o)[kCount], bool adds) {
   detail::multiply<typename detail::ValuesOf<Element, 2 * kCount>::Type>(
-      a.descriptor(), b.descriptor(), o, adds, std::make_integer_sequence<int, kCount>{});
+      detail::descriptor(a), detail::descriptor(b), o, adds, std::make_integer_sequence<int, kCount>{});
 }
 
 /// Before the first product after a change of registers it uses.
@@ -133,23 +106,6 @@ __device__ __forceinline__ void finish_products(float (&d)[kCount]) {
   cute::warpgroup_wait<0>();
 #pragma unroll
   for (int i = 0; i < kCount; ++i) cute::warpgroup_fence_operand(d[i]);
-}
-
-/// Four 8x8 matrices of 16-bit elements: register i of lane 4 r + c gets elements (r, 2c), (r,
-/// 2c+1) of matrix i, whose row r starts at lane 8 i + r's address.
-__device__ __forceinline__ void load_matrices(std::uint32_t (&x)[4], std::uint32_t row_address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-               : "r"(row_address)
-               : "memory");
-}
-
-/// The reverse of load_matrices.
-__device__ __forceinline__ void store_matrices(std::uint32_t row_address, const std::uint32_t* x) {
-  asm volatile(
-      "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row_address),
-      "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
-      : "memory");
 }
 
 }  // namespace seesaw::sm90::ptx
