@@ -81,32 +81,33 @@ __device__ __forceinline__ bool find_others(const Block<Config>& block, const Pi
   return tell_both(block);
 }
 
-/// Counts one that is in its slot, and whether it is the last of its group. By both value
-/// warpgroups.
+/// Counts one that is in its slot, and notes at `is_last` (in shared memory) whether it is the last
+/// of its group. By both value warpgroups.
 template <typename Config>
-__device__ __forceinline__ bool count_piece(const Block<Config>& block, const Pieces& pieces,
-                                            const PieceGroup& group) {
-  ptx::sync_two_warpgroups(kMergeBarrier);  // all of it is written
-  if (ptx::thread() == 128) {
-    const int others = group.size() - 1;
-    const bool is_last = ptx::count_around(arrivals_of(block, pieces, group), others) == others;
-    ptx::store(block.base + Shared<Config>::kIsLast, is_last);
-  }
-  return tell_both(block);
-}
-
-/// Counts the block's first item, which it has written while others are to come. By both value
-/// warpgroups.
-template <typename Config>
-__device__ __forceinline__ void count_first_piece(const Block<Config>& block) {
-  const Pieces& pieces = block.lists().first_pieces;
-  const PieceGroup group = group_of(pieces);
+__device__ __forceinline__ void count_piece(const Block<Config>& block, const Pieces& pieces,
+                                            const PieceGroup& group, std::uint32_t is_last) {
   ptx::sync_two_warpgroups(kMergeBarrier);  // all of it is written
   if (ptx::thread() == 128) {
     const int others = group.size() - 1;
     const int before = ptx::count_around(arrivals_of(block, pieces, group), others);
-    ptx::store(block.base + Shared<Config>::kMergesFirst, before == others);
+    ptx::store(is_last, before == others);
   }
+}
+
+/// The block's first item is in its slot while others are to come: end_pieces looks whether it was
+/// the last of its group.
+template <typename Config>
+__device__ __forceinline__ void count_first_piece(const Block<Config>& block) {
+  const Pieces& pieces = block.lists().first_pieces;
+  count_piece(block, pieces, group_of(pieces), block.base + Shared<Config>::kMergesFirst);
+}
+
+/// Counts one that is in its slot; whether it is the last. By both value warpgroups.
+template <typename Config>
+__device__ __forceinline__ bool is_last_piece(const Block<Config>& block, const Pieces& pieces,
+                                              const PieceGroup& group) {
+  count_piece(block, pieces, group, block.base + Shared<Config>::kIsLast);
+  return tell_both(block);
 }
 
 // ------------------------------------------------------------------------ o in shared memory
@@ -387,12 +388,12 @@ __device__ __forceinline__ void merge_upwards(const Block<Config>& block, const 
     if (is_whole) return;
     kept = -1;
     group = group_above(call, pieces, group);
-    if (!count_piece(block, pieces, group)) return;
+    if (!is_last_piece(block, pieces, group)) return;
   }
 }
 
 /// The end of the block's last item, where that is a piece, with its o in the tile; and of its
-/// first item's merge where that was left for now.
+/// first item's merge, which was put off to the block's end.
 template <typename Config, typename Element>
 __device__ __forceinline__ void end_pieces(const Block<Config>& block, const Item& last_item) {
   const Lists& lists = block.lists();
@@ -408,7 +409,7 @@ __device__ __forceinline__ void end_pieces(const Block<Config>& block, const Ite
     bool merges = is_first || find_others(block, pieces, group);
     if (!merges) {
       write_slot(block, item, ptx::thread() - 128);
-      merges = count_piece(block, pieces, group);
+      merges = is_last_piece(block, pieces, group);
     }
     if (merges)
       merge_upwards<Config, Element>(block, item, pieces, group, kept, ptx::thread() - 128);
