@@ -257,10 +257,13 @@ struct PieceStream {
   unsigned left = 0;
 
   __device__ __forceinline__ int chunk() const { return thread % OutputTile<Config>::kChunks; }
-  /// Of the thread's i-th in a part; the last one again and again, where there are no more.
+  /// The thread's i-th in a part, there or not.
   __device__ __forceinline__ int row(int of_part, int i) const {
-    const int row = of_part * kPartRows + thread / OutputTile<Config>::kChunks + i * kStep;
-    return min(row, item.num_rows - 1);
+    return of_part * kPartRows + thread / OutputTile<Config>::kChunks + i * kStep;
+  }
+  /// The same; the item's last one again and again, where there are no more.
+  __device__ __forceinline__ int row_there(int of_part, int i) const {
+    return min(row(of_part, i), item.num_rows - 1);
   }
   __device__ __forceinline__ int num_parts() const { return (item.num_rows - 1) / kPartRows + 1; }
   __device__ __forceinline__ unsigned others() const {
@@ -282,7 +285,7 @@ struct PieceStream {
       const std::uint32_t to = place(num_asked);
 #pragma unroll
       for (int i = 0; i < kThreadRows; ++i) {
-        ptx::copy_16_bytes(to + i * 256 * 16, from + row(part, i) * call.d_v);
+        ptx::copy_16_bytes(to + i * 256 * 16, from + row_there(part, i) * call.d_v, true);
       }
       left &= left - 1;
       part += left == 0;
@@ -318,8 +321,8 @@ struct PieceStream {
         }
 #pragma unroll
         for (int i = 0; i < kThreadRows; ++i) {
-          const float weight = ptx::load_float(weights.weight(member, row(taken, i)));
-          const float4 o = ptx::load_quad(member == kept ? tile.at(row(taken, i), chunk())
+          const float weight = ptx::load_float(weights.weight(member, row_there(taken, i)));
+          const float4 o = ptx::load_quad(member == kept ? tile.at(row_there(taken, i), chunk())
                                                          : from + i * 256 * 16);
           if (weight == 0) continue;  // its o may be anything
           sum[i].x = __fadd_rn(sum[i].x, __fmul_rn(weight, o.x));
@@ -330,11 +333,11 @@ struct PieceStream {
       }
 #pragma unroll
       for (int i = 0; i < kThreadRows; ++i) {
-        if (taken * kPartRows + thread / OutputTile<Config>::kChunks + i * kStep >= item.num_rows) {
-          break;  // the slot may be one that others still read the last row of
-        }
-        const float factor = ptx::load_float(weights.factor(row(taken, i)));
-        const std::int64_t offset = ptx::load_long(weights.offset(row(taken, i))) + chunk() * 4;
+        // Not the last row again: the slot may be one in which others still read it.
+        if (row(taken, i) >= item.num_rows) break;
+        const float factor = ptx::load_float(weights.factor(row_there(taken, i)));
+        const std::int64_t offset =
+            ptx::load_long(weights.offset(row_there(taken, i))) + chunk() * 4;
         const float4 o = factor == 0 ? float4{} : sum[i];
         if (floats != nullptr) {
           write_columns(floats + offset, o, factor);

@@ -1,5 +1,5 @@
-// What blocks tell each other through global memory. One instruction a function. PTX ISA, "atom" and
-// "ld".
+// What blocks tell each other through global memory. One instruction a function. PTX ISA, "atom"
+// and "ld".
 #pragma once
 
 #include <cstdint>

@@ -35,12 +35,6 @@ __device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from
                : "memory");
 }
 
-__device__ __forceinline__ void copy_16_bytes(std::uint32_t to, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to),
-               "l"(__cvta_generic_to_global(from))
-               : "memory");
-}
-
 __device__ __forceinline__ void copy_4_bytes(std::uint32_t to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to),
                "l"(__cvta_generic_to_global(from))

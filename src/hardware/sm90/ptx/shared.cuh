@@ -1,5 +1,5 @@
-// Words and matrices of shared memory. One instruction a function; addresses are 32-bit shared-memory
-// addresses. PTX ISA, "ld", "st", "ldmatrix".
+// Words and matrices of shared memory. One instruction a function; addresses are 32-bit
+// shared-memory addresses. PTX ISA, "ld", "st", "ldmatrix".
 #pragma once
 
 #include <cstdint>

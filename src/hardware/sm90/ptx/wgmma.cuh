@@ -84,8 +84,8 @@ __device__ __forceinline__ void multiply_scores(const std::uint32_t* a, const Op
 template <typename Element>
 __device__ __forceinline__ void multiply_scores(const Operand& a, const Operand& b, float (&s)[32],
                                                 bool adds) {
-  detail::multiply<detail::ScoresOfShared<Element>>(detail::descriptor(a), detail::descriptor(b), s, adds,
-                                                    std::make_integer_sequence<int, 32>{});
+  detail::multiply<detail::ScoresOfShared<Element>>(detail::descriptor(a), detail::descriptor(b), s,
+                                                    adds, std::make_integer_sequence<int, 32>{});
 }
 
 /// o (+)= A B with A [64, 16] along k and B [16, 2 * kCount] along n, both in shared memory.
@@ -93,7 +93,8 @@ template <typename Element, int kCount>
 __device__ __forceinline__ void multiply_values(const Operand& a, const Operand& b,
                                                 float (&o)[kCount], bool adds) {
   detail::multiply<typename detail::ValuesOf<Element, 2 * kCount>::Type>(
-      detail::descriptor(a), detail::descriptor(b), o, adds, std::make_integer_sequence<int, kCount>{});
+      detail::descriptor(a), detail::descriptor(b), o, adds,
+      std::make_integer_sequence<int, kCount>{});
 }
 
 /// Before the first product after a change of registers it uses.
