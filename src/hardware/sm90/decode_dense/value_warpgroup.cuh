@@ -64,6 +64,11 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
   const int named_barrier = kValueBarrier + half;
 
   float o[Config::kOutputs];
+#if __CUDACC_VER_MAJOR__ == 12 && __CUDACC_VER_MINOR__ < 9
+  // CUDA 12.8's ptxas waits for each product where they add to what was never written.
+#pragma unroll
+  for (float& x : o) x = 0;
+#endif
   if (block.step(0).facts.has(kEnd)) return;
   ptx::sync_block(kWeightsReady);
   if (threadIdx.x % 128 == 0) load_first_keys(block, half);
