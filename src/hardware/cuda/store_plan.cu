@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hardware/cuda/dependent_launch.cuh"
 #include "hardware/cuda/error.h"
 #include "hardware/cuda/store_plan.h"
 
@@ -61,12 +62,8 @@ class ChunkWriter {
     chunk_.num_words = static_cast<std::uint32_t>(num_bytes_ / sizeof(std::uint32_t));
     begin_ += num_bytes_;
     num_bytes_ = 0;
-    void* arguments[] = {&chunk_};
     const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads)};
-    return check_launch(
-        cudaLaunchKernel(reinterpret_cast<const void*>(&store_words), shape.grid, shape.block,
-                         arguments, 0, static_cast<cudaStream_t>(stream_)),
-        "store_plan", shape);
+    return launch_after_previous<&store_words>("store_plan", shape, stream_, chunk_);
   }
 
  private:

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <string>
 
+#include "hardware/cuda/dependent_launch.cuh"
 #include "hardware/cuda/error.h"
 #include "hardware/cuda/verify_data.h"
 
@@ -145,11 +146,7 @@ Status find(const Check& check, cudaStream_t stream, Faults& found) {
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(std::min<std::int64_t>(num_blocks, kMostBlocks))),
       .block = dim3(kThreads)};
-  Check argument = check;
-  void* arguments[] = {&argument};
-  status = check_launch(cudaLaunchKernel(reinterpret_cast<const void*>(&find_faults), shape.grid,
-                                         shape.block, arguments, 0, stream),
-                        "verify_data", shape);
+  status = launch_after_previous<&find_faults>("verify_data", shape, stream, check);
   return status.is_ok() ? fetch(&found, check.faults, sizeof(Faults), stream) : status;
 }
 
