@@ -8,12 +8,12 @@ namespace {
 class Small : public GpuTest,
               public ::testing::WithParamInterface<std::tuple<KernelChoice, LengthSource>> {
  protected:
-  void check(const CaseSpec& spec, const PlanOptions& plan = {}) {
+  void check(const CaseSpec& spec, const PlanOptions& plan = {}, int num_workers = 6) {
     DeviceOptions options;
     options.plan = plan;
     options.kernel = std::get<0>(GetParam());
     options.lengths = std::get<1>(GetParam());
-    options.num_workers = 6;
+    options.num_workers = num_workers;
     run(spec, options);
   }
 };
@@ -26,6 +26,11 @@ TEST_P(Small, SequencesCutByRanges) {
 
 TEST_P(Small, OneSequenceForAllWorkers) {
   check(decode_spec({900}, 128), {.mode = ScheduleMode::kLatency});
+}
+
+/// More than a block lists ahead, whole sequences and long ones.
+TEST_P(Small, ManyTilesABlock) {
+  check(decode_spec({60, 70, 1900, 0, 63, 1, 2, 3, 4, 5, 6, 7}, 9), {}, 1);
 }
 
 TEST_P(Small, PiecesByLengthAlone) {
