@@ -152,6 +152,7 @@ struct Machine {
   Thread* thread = nullptr;     // that runs now; nullptr: the host
   std::byte* shared = nullptr;  // dynamic, of the running block, once asked for
   GlobalAccesses global;
+  GlobalAccesses statics;  // of the block's shared memory of fixed size
   std::mt19937_64 random;
   bool is_stuck = false;
 
@@ -172,6 +173,10 @@ void suspend(const char* waits_for);
 void make_ready(Thread* thread);
 /// What the thread did so far is told apart from what it does next.
 void tick(Thread& thread);
+
+/// Whether it is memory that a kernel declares __shared__ with a fixed size, and that is watched:
+/// where blocks come one after the other.
+bool is_static_shared(const void* at);
 
 /// Whether [address, address + num_bytes) is dynamic shared memory of the block.
 bool is_shared(std::uint32_t address, std::size_t num_bytes, const void* where);

@@ -76,8 +76,7 @@ std::int32_t load_acquire(const std::int32_t* at);
 
 void wait_for_previous_kernel();
 
-// ---------------------------------------------------------------------------------- copies,
-// products
+// -------------------------------------------------------------------------------- copies, products
 
 /// Copies num_bytes of num_valid and zeros, by the thread, done after wait_for_copies.
 void copy_bytes(std::uint32_t to, const void* from, std::size_t num_bytes, std::size_t num_valid);

@@ -1,9 +1,11 @@
 // Words and matrices of shared memory, and the memory of the device.
+#include <link.h>
 #include <sys/mman.h>
 
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "emulator/block.h"
 
@@ -79,8 +81,34 @@ bool is_shared(std::uint32_t address, std::size_t num_bytes, const void* where) 
   return false;
 }
 
-// -------------------------------------------------------------------------------- ordinary
-// accesses
+namespace {
+
+/// The program's thread-local memory, of this thread.
+std::pair<const std::byte*, std::size_t> thread_local_memory() {
+  std::pair<const std::byte*, std::size_t> found{nullptr, 0};
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          if (info->dlpi_phdr[i].p_type != PT_TLS) continue;
+          *static_cast<decltype(found)*>(data) = {
+              static_cast<const std::byte*>(info->dlpi_tls_data), info->dlpi_phdr[i].p_memsz};
+        }
+        return 1;  // the program is the first
+      },
+      &found);
+  return found;
+}
+
+}  // namespace
+
+bool is_static_shared(const void* at) {
+  static thread_local const auto memory = thread_local_memory();
+  const auto* const byte = static_cast<const std::byte*>(at);
+  return machine.launch.shared_bytes == 0 && byte >= memory.first &&
+         byte < memory.first + memory.second;
+}
+
+// ------------------------------------------------------------------------------- ordinary accesses
 
 namespace {
 
@@ -107,6 +135,10 @@ void note(const void* at, std::size_t num_bytes, bool writes, const void* where)
     const auto begin = reinterpret_cast<std::uintptr_t>(at);
     conflict = writes ? machine.global.write(block.number, access, begin, begin + num_bytes)
                       : machine.global.read(block.number, access, begin, begin + num_bytes);
+  } else if (is_static_shared(at)) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(at);
+    conflict = writes ? machine.statics.write(block.number, access, begin, begin + num_bytes)
+                      : machine.statics.read(block.number, access, begin, begin + num_bytes);
   }
   if (conflict) report(writes ? "a write" : "a read", conflict, where);
 }
@@ -137,8 +169,7 @@ void write_shared(std::uint32_t to, const void* from, std::size_t num_bytes) {
   note(machine.at(to), num_bytes, true, where);
 }
 
-// -------------------------------------------------------------------------------- ldmatrix,
-// stmatrix
+// ------------------------------------------------------------------------------ ldmatrix, stmatrix
 
 namespace {
 

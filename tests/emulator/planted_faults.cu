@@ -25,7 +25,7 @@ T* to_device(const std::vector<T>& from) {
   return to;
 }
 
-// -------------------------------------------------------------------------------------- products
+// ---------------------------------------------------------------------------------------- products
 
 constexpr int kSize = 64;  // rows, columns and depth
 constexpr int kColumnBytes = kSize * 128;
@@ -119,7 +119,7 @@ CUtensorMap map_of(const __nv_bfloat16* data) {
   return made;
 }
 
-// ------------------------------------------------------------------------------------------- sums
+// -------------------------------------------------------------------------------------------- sums
 
 constexpr int kThreads = 64;
 constexpr int kBlocks = 3;

@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TESTS = (
     "MergeOrder.PiecesAtBothEndsOfARange:MergeOrder.TwoBlocksAGroup:Kernels/Small.WholeSequences/*:"
     "Kernels/Small.SequencesCutByRanges/*:Kernels/Small.ManyTilesABlock/*:"
-    "Kernels/Small.CausalRowTiles/*:Kernels/Small.PageSizes/*:Kernels/Small.PiecesByLengthAlone/*"
+    "Kernels/Small.CausalRowTiles/*:Kernels/Small.PageSizes/*:Kernels/Small.PiecesByLengthAlone/*:"
+    "Kernels/Small.OneSequenceForAllWorkers/*:SmallDevicePlanner.PlansAsTheHost"
 )
 SYNCHRONIZES = re.compile(
     r"(?:ptx::)?(?:sync_\w+|arrive\w*|wait\w*|fence_\w+|begin_products|commit_copies|barrier)"
@@ -31,15 +32,22 @@ TIMEOUT_S = 400
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A folder of device code, and the object that is compiled again without a statement."""
+    """Device code, and the source that is compiled again without a statement of it."""
 
-    folder: str
+    files: str
     source: str
 
 
 KERNELS = (
-    Kernel("hardware/sm90/decode_dense", "sm90/decode_dense/instances/bfloat16_576_512.cu"),
-    Kernel("hardware/portable/decode_dense", "portable/decode_dense/bfloat16.cu"),
+    Kernel(
+        "hardware/sm90/decode_dense/*.cuh",
+        "hardware/sm90/decode_dense/instances/bfloat16_576_512.cu",
+    ),
+    Kernel(
+        "hardware/portable/decode_dense/*.cuh", "hardware/portable/decode_dense/bfloat16.cu"
+    ),
+    Kernel("hardware/cuda/combine.cu", "hardware/cuda/combine.cu"),
+    Kernel("system/device_planner.cu", "system/device_planner.cu"),
 )
 
 
@@ -57,7 +65,7 @@ class Place:
 
 def places_in(kernel):
     """Every call that synchronizes and whose value is not used."""
-    for path in sorted((ROOT / "src" / kernel.folder).glob("*.cuh")):
+    for path in sorted((ROOT / "src").glob(kernel.files)):
         code = path.read_text()
         for match in SYNCHRONIZES.finditer(code):
             before = code[code.rfind("\n", 0, match.start()) + 1 : match.start()]
@@ -110,6 +118,8 @@ class Build:
         command = compile_it.replace(made, f"{scratch}/kernel.o").replace(
             shadow, f"-I{scratch} {shadow}", 1
         )
+        if place.file == place.kernel.source:
+            command = command.replace(f"{ROOT}/src/{place.file}", str(changed))
         subprocess.run(command, shell=True, check=True, cwd=self.folder, capture_output=True)
         # First, so that what several objects have is taken from this one.
         link = self.link.replace(f" {made}", "", 1)
