@@ -24,6 +24,10 @@ struct Launch {
 /// Runs `body` in every thread of every block; returns when all are done.
 void run(const Launch& launch, const std::function<void()>& body);
 
+/// Does the work of a stream at once or, while one is captured into a graph, keeps it for the
+/// graph.
+void enqueue(const std::function<void()>& work);
+
 /// What was found wrong since the last time, each once, with its place in the source.
 std::vector<std::string> take_reports();
 

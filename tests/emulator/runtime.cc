@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include <cstring>
+#include <functional>
+#include <vector>
 
 #include "emulator/machine.h"
 #include "emulator/tensor_map.h"
@@ -12,6 +14,10 @@ namespace {
 
 constexpr int kNumMultiprocessors = 12;
 thread_local cudaError_t last_error = cudaSuccess;
+
+/// What a cudaGraph_t and a cudaGraphExec_t are here.
+using Works = std::vector<std::function<void()>>;
+thread_local Works* captured = nullptr;  // nullptr: no stream is being captured
 
 cudaError_t note(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -42,6 +48,14 @@ CUresult encode_tiled(CUtensorMap* map, CUtensorMapDataType, cuuint32_t rank, vo
 }
 
 }  // namespace
+
+void seesaw::emulator::enqueue(const std::function<void()>& work) {
+  if (captured != nullptr) {
+    captured->push_back(work);
+  } else {
+    work();
+  }
+}
 
 extern "C" {
 
@@ -120,11 +134,15 @@ cudaError_t cudaFree(void* data) {
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t num_bytes, cudaMemcpyKind,
                             cudaStream_t) {
-  if (num_bytes > 0) std::memcpy(to, from, num_bytes);
+  seesaw::emulator::enqueue([=] {
+    if (num_bytes > 0) std::memcpy(to, from, num_bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t num_bytes, cudaStream_t) {
-  if (num_bytes > 0) std::memset(to, byte, num_bytes);
+  seesaw::emulator::enqueue([=] {
+    if (num_bytes > 0) std::memset(to, byte, num_bytes);
+  });
   return cudaSuccess;
 }
 
@@ -136,10 +154,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete reinterpret_cast<char*>(stream);
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return note(captured == nullptr ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-  *status = cudaStreamCaptureStatusNone;
+  *status = captured == nullptr ? cudaStreamCaptureStatusNone : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -157,17 +177,32 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) 
   return cudaSuccess;
 }
 
-// Graphs are not emulated.
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  return note(cudaErrorNotSupported);
+  captured = new Works;
+  return cudaSuccess;
 }
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t*) { return note(cudaErrorNotSupported); }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t*, cudaGraph_t, unsigned long long) {
-  return note(cudaErrorNotSupported);
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = reinterpret_cast<cudaGraph_t>(captured);
+  captured = nullptr;
+  return cudaSuccess;
 }
-cudaError_t cudaGraphDestroy(cudaGraph_t) { return note(cudaErrorNotSupported); }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t) { return note(cudaErrorNotSupported); }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) { return note(cudaErrorNotSupported); }
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = reinterpret_cast<cudaGraphExec_t>(new Works(*reinterpret_cast<Works*>(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete reinterpret_cast<Works*>(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete reinterpret_cast<Works*>(executable);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  for (const auto& work : *reinterpret_cast<Works*>(executable)) work();
+  return cudaSuccess;
+}
 
 cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** entry, unsigned,
                                              unsigned long long,

@@ -19,7 +19,7 @@ Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle
                                 .grid = {shape.grid.x, shape.grid.y, shape.grid.z},
                                 .block = {shape.block.x, shape.block.y, shape.block.z},
                                 .shared_bytes = static_cast<std::size_t>(shape.shared_bytes)};
-  emulator::run(launch, [&] { kKernel(args...); });
+  emulator::enqueue([=] { emulator::run(launch, [&] { kKernel(args...); }); });
   return Status::ok();
 }
 
