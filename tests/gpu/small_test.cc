@@ -33,6 +33,11 @@ TEST_P(Small, ManyTilesABlock) {
   check(decode_spec({60, 70, 1900, 0, 63, 1, 2, 3, 4, 5, 6, 7}, 9), {}, 1);
 }
 
+/// More than one warp of the merge adds.
+TEST_P(Small, ManyPieces) {
+  check(decode_spec({1500}, 9), {.mode = ScheduleMode::kLatency}, 23);
+}
+
 TEST_P(Small, PiecesByLengthAlone) {
   check(decode_spec({2100, 10}, 8), {.mode = ScheduleMode::kBatchInvariant});
   check(decode_spec({400, 10, 0}, 8), {.num_splits = 4});
