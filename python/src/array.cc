@@ -130,14 +130,15 @@ void fill(const Layout& layout, View& view) {
   view.data = layout.data;
   view.dtype = layout.dtype;
   view.rank = layout.rank;
-  std::int64_t step = 1;
+  std::uint64_t step = 1;  // wraps where the library refuses the shape
   for (int i = layout.rank - 1; i >= 0; --i) {
     const auto at = static_cast<std::size_t>(i);
     if (at < view.shape.size()) {
       view.shape[at] = layout.shape[i];
-      view.stride[at] = layout.strides != nullptr ? layout.strides[i] : step;
+      view.stride[at] =
+          layout.strides != nullptr ? layout.strides[i] : static_cast<std::int64_t>(step);
     }
-    step *= layout.shape[i];
+    step *= static_cast<std::uint64_t>(layout.shape[i]);
   }
 }
 
@@ -325,6 +326,9 @@ std::span<std::byte> workspace_bytes(const Output& workspace) {
   const TensorView& view = workspace.view;
   if (view.dtype != DType::kUInt8) refuse("workspace.dtype", to_string(view.dtype), "uint8");
   if (view.rank != 1) refuse("workspace.rank", std::to_string(view.rank), "1");
+  if (view.dim(0) < 0) {
+    refuse("workspace.shape[0]", std::to_string(view.dim(0)), ">= plan.workspace_bytes");
+  }
   if (view.dim(0) > 1 && view.step(0) != 1) {
     refuse("workspace.stride[0]", std::to_string(view.step(0)), "1");
   }

@@ -2,6 +2,7 @@
 // held; the library runs without it.
 #include <nanobind/stl/optional.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -214,7 +215,8 @@ ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handl
   AttentionCall call(plan, q, kv_cache, block_table, executor, indices, top_k_lengths, attn_sink,
                      std::move(workspace));
   const AttentionProblem& p = call.problem;
-  const std::int64_t total_q = call.query.view.dim(0);
+  // The library refuses a negative one, and q with it.
+  const std::int64_t total_q = std::max<std::int64_t>(call.query.view.dim(0), 0);
   Result result = call.result("out", std::move(out), {total_q, p.h_q, p.d_v}, p.out_dtype);
   Result sums = call.result("lse", std::move(lse), {total_q, p.h_q}, DType::kFloat32);
   Result maxima =

@@ -44,11 +44,11 @@ ResultArray gathered(const Input& cache, const Input& table, nb::handle cache_se
   const std::int64_t longest = table.view.rank == 2 ? table.view.dim(1) * cache.view.dim(1) : 0;
   const bool are_possible = std::ranges::all_of(
       lengths, [&](std::int32_t length) { return 0 <= length && length <= longest; });
-  // The library refuses the others, for which there may be no memory.
+  // The library refuses the others, for which there may be no memory, and negative dimensions.
   const std::int64_t num_tokens =
       are_possible ? std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) : 0;
-  return ResultArray("out", out, kv_cache, {num_tokens, cache.view.dim(2), cache.view.dim(3)},
-                     *dtype, executor);
+  const auto dim = [&](int i) { return std::max<std::int64_t>(cache.view.dim(i), 0); };
+  return ResultArray("out", out, kv_cache, {num_tokens, dim(2), dim(3)}, *dtype, executor);
 }
 
 nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache_seqlens,

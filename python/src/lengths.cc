@@ -1,6 +1,7 @@
 // Lengths known to the host: lists of ints, and int32 arrays.
 #include <nanobind/stl/string.h>
 
+#include <limits>
 #include <string>
 
 #include "array.h"
@@ -70,6 +71,11 @@ std::vector<std::int32_t> read_lengths(const char* name, nb::handle array) {
   }
   if (view.dtype != DType::kInt32) {
     refuse((std::string(name) + ".dtype").c_str(), to_string(view.dtype), "int32");
+  }
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();  // as of a batch
+  if (view.dim(0) < 0 || view.dim(0) > kMost) {
+    refuse((std::string(name) + ".shape[0]").c_str(), std::to_string(view.dim(0)),
+           "in [0, " + std::to_string(kMost) + "]");
   }
   if (view.dim(0) == 0) return lengths;
   check_data(name, view);
