@@ -3,7 +3,9 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,13 +21,21 @@ std::string name_of_type(nb::handle object) {
   return nb::cast<std::string>(nb::str(nb::type_name(object.type())));
 }
 
+/// The first error of a producer's own code that is only about the argument.
+using Failure = std::optional<nb::python_error>;
+
+void keep_failure(const nb::python_error& error, Failure& failure) {
+  check_is_failure(error);
+  if (!failure) failure.emplace(error);
+}
+
 /// The array's own word for its element type, where it has one.
 std::string dtype_name(nb::handle object) {
   if (!nb::hasattr(object, "dtype")) return "";
   return nb::cast<std::string>(nb::str(nb::object(object.attr("dtype"))));
 }
 
-std::string text_of(nb::dlpack::dtype type) {
+std::string element_text(nb::dlpack::dtype type) {
   const char* kind = "DLPack type of bits ";
   switch (static_cast<Code>(type.code)) {
     case Code::Int:
@@ -64,6 +74,11 @@ std::string text_of(nb::dlpack::dtype type) {
       break;
   }
   return kind + std::to_string(type.bits);
+}
+
+std::string text_of(nb::dlpack::dtype type) {
+  return element_text(type) +
+         (type.lanes == 1 ? "" : " of " + std::to_string(type.lanes) + " lanes");
 }
 
 /// The element types that an argument is ever of.
@@ -107,12 +122,27 @@ void check_place(const char* name, const Place& place, const Target& target) {
                     : "on cuda:" + std::to_string(target.ordinal) + ", as the executor");
 }
 
-[[noreturn]] void refuse_type(const char* name, nb::handle object, const std::string& cause = "") {
-  const std::string dtype = dtype_name(object);
-  throw nb::type_error(
-      (std::string(name) + ": is " + name_of_type(object) + (dtype.empty() ? "" : " of " + dtype) +
-       ", must be an array that exports DLPack or a buffer" + (cause.empty() ? "" : ": " + cause))
-          .c_str());
+/// numpy exports no types whose bytes are in the other order.
+void check_byte_order(const char* name, nb::handle object, const std::string& dtype) {
+  const nb::object type = nb::getattr(object, "dtype", nb::none());
+  if (!nb::getattr(type, "isnative", nb::none()).is(Py_False)) return;
+  constexpr bool kIsLittle = std::endian::native == std::endian::little;
+  refuse((std::string(name) + ".dtype").c_str(), dtype,
+         std::string("of the native byte order, ") + (kIsLittle ? "little" : "big") + "-endian");
+}
+
+[[noreturn]] void refuse_type(const char* name, nb::handle object, Failure failure = {}) {
+  std::string dtype;
+  try {
+    dtype = dtype_name(object);
+    check_byte_order(name, object, dtype);
+  } catch (const nb::python_error& error) {
+    keep_failure(error, failure);
+  }
+  throw_type_error(std::string(name) + ": is " + name_of_type(object) +
+                       (dtype.empty() ? "" : " of " + dtype) +
+                       ", must be an array that exports DLPack or a buffer",
+                   failure ? &*failure : nullptr);
 }
 
 /// What a view is made of, whoever lent or exported it.
@@ -176,11 +206,15 @@ struct Source {
 };
 
 /// Element types of ml_dtypes are exported neither by DLPack nor as a buffer, but their bits are.
-Source bits_of(nb::handle object) {
+Source bits_of(nb::handle object, Failure& failure) {
   if (!nb::hasattr(object, "view")) return {};
-  const std::string dtype = dtype_name(object);
-  if (dtype == "bfloat16") return {object.attr("view")("uint16"), DType::kBFloat16};
-  if (dtype == "float8_e4m3fn") return {object.attr("view")("uint8"), DType::kFloat8E4M3};
+  try {
+    const std::string dtype = dtype_name(object);
+    if (dtype == "bfloat16") return {object.attr("view")("uint16"), DType::kBFloat16};
+    if (dtype == "float8_e4m3fn") return {object.attr("view")("uint8"), DType::kFloat8E4M3};
+  } catch (const nb::python_error& error) {
+    keep_failure(error, failure);
+  }
   return {};
 }
 
@@ -220,14 +254,15 @@ nb::object capsule_or_buffer(nb::handle object) {
 }
 
 template <typename Array>
-bool import_array(const Source& source, bool is_on_device, const Target& target, Array& array) {
+bool import_array(const Source& source, bool is_on_device, const Target& target, Array& array,
+                  Failure& failure) {
   if (!source.object.is_valid()) return false;
   try {
     return try_import(
         is_on_device ? capsule_for(source.object, target) : capsule_or_buffer(source.object),
         array);
   } catch (const nb::python_error& error) {
-    check_is_failure(error);
+    keep_failure(error, failure);
     return false;
   }
 }
@@ -235,15 +270,15 @@ bool import_array(const Source& source, bool is_on_device, const Target& target,
 /// By the producer's Python methods, or as a buffer.
 template <typename Array, typename Arg>
 bool exported(const char* name, const ArrayType& type, nb::handle object, const Target& target,
-              Arg& argument) {
+              Arg& argument, Failure& failure) {
   const Place place = place_of(name, type, object);
   check_place(name, place, target);
   const bool is_on_device = place.is_cuda() && !target.is_host();
   Source source{nb::borrow(object)};
   Array array;
-  if (!import_array(source, is_on_device, target, array)) {
-    source = bits_of(object);
-    if (!import_array(source, is_on_device, target, array)) return false;
+  if (!import_array(source, is_on_device, target, array, failure)) {
+    source = bits_of(object, failure);
+    if (!import_array(source, is_on_device, target, array, failure)) return false;
   }
   const Place exported_place{array.device_type(), array.device_id()};
   check_place(name, exported_place, target);  // an object may say one thing and export another
@@ -266,9 +301,9 @@ bool lent(const char* name, const ArrayType& type, nb::handle object, const Targ
   if (type.exchange == nullptr) return false;
   nb::dlpack::dltensor tensor;
   if (type.exchange->dltensor_from_py_object_no_sync(object.ptr(), &tensor) != 0) {
-    const nb::python_error error;
-    check_is_failure(error);
-    refuse_type(name, object, message_of(error));
+    Failure failure;
+    keep_failure(nb::python_error(), failure);
+    refuse_type(name, object, failure);
   }
   const Place place{tensor.device.device_type, tensor.device.device_id};
   check_place(name, place, target);
@@ -294,8 +329,9 @@ Input input(const char* name, nb::handle array, const Target& target) {
   if (array.is_none()) refuse_type(name, array);
   const ArrayType type = array_type_of(array);
   if (lent(name, type, array, target, argument)) return argument;
-  if (!exported<nb::ndarray<nb::ro>>(name, type, array, target, argument)) {
-    refuse_type(name, array);
+  Failure failure;
+  if (!exported<nb::ndarray<nb::ro>>(name, type, array, target, argument, failure)) {
+    refuse_type(name, array, failure);
   }
   return argument;
 }
@@ -308,12 +344,13 @@ Output output(const char* name, nb::handle array, const Target& target) {
     refuse(name, "an immutable " + name_of_type(array), "writable");
   }
   if (lent(name, type, array, target, argument)) return argument;
-  if (!exported<nb::ndarray<>>(name, type, array, target, argument)) {
+  Failure failure;
+  if (!exported<nb::ndarray<>>(name, type, array, target, argument, failure)) {
     Input read_only;
-    if (exported<nb::ndarray<nb::ro>>(name, type, array, target, read_only)) {
+    if (exported<nb::ndarray<nb::ro>>(name, type, array, target, read_only, failure)) {
       refuse(name, "read-only", "writable");
     }
-    refuse_type(name, array);
+    refuse_type(name, array, failure);
   }
   return argument;
 }

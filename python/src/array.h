@@ -51,4 +51,7 @@ Status renamed(const Status& status, std::string_view name, const std::string& a
 [[noreturn]] void refuse(const char* argument, const std::string& actual,
                          const std::string& expected);
 
+/// Throws TypeError, raised from `cause` and with its words where there is one.
+[[noreturn]] void throw_type_error(const std::string& message, const nb::python_error* cause);
+
 }  // namespace seesaw::python

@@ -36,6 +36,13 @@ void refuse(const char* argument, const std::string& actual, const std::string& 
                      std::string(argument) + ": is " + actual + ", must be " + expected));
 }
 
+void throw_type_error(const std::string& message, const nb::python_error* cause) {
+  if (cause == nullptr) throw nb::type_error(message.c_str());
+  nb::python_error copy(*cause);  // raising from one uses it up
+  nb::raise_from(copy, PyExc_TypeError, "%s: %s", message.c_str(), message_of(*cause).c_str());
+  throw nb::python_error();
+}
+
 Status renamed(const Status& status, std::string_view name, const std::string& argument) {
   const std::string_view message = status.message();
   if (status.is_ok() || !message.starts_with(name)) return status;

@@ -199,6 +199,7 @@ std::string message_of(const nb::python_error& error) {
     PyErr_Clear();
     return "no words";
   }
+  if (message.empty()) return nb::cast<std::string>(nb::str(nb::type_name(error.type())));
   return message.substr(0, message.find('\n'));
 }
 
@@ -221,9 +222,9 @@ Place place_of(const char* name, const ArrayType& type, nb::handle array) {
     if (type.framework != nullptr && type.framework->is_immutable && is_deleted(array)) {
       refuse(name, "a deleted " + type_name, "an array with memory");
     }
-    throw nb::type_error((std::string(name) + ": is " + type_name +
-                          ", must be an array that says where it lies: " + message_of(error))
-                             .c_str());
+    throw_type_error(
+        std::string(name) + ": is " + type_name + ", must be an array that says where it lies",
+        &error);
   }
 }
 

@@ -39,7 +39,7 @@ struct ArrayType {
 /// Cached for each type. Throws nothing.
 ArrayType array_type_of(nb::handle array);
 
-/// The first line of what an exception says.
+/// The first line of what an exception says; its type where it says nothing.
 std::string message_of(const nb::python_error& error);
 
 /// Where an array lies, in DLPack's words.

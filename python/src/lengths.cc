@@ -15,9 +15,11 @@ std::int32_t read_length(const std::string& place, nb::handle item) {
   // An int, or what stands for one without loss, as a numpy integer does.
   const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
   if (!number.is_valid()) {
-    clear_failure();
-    const std::string text = nb::cast<std::string>(nb::repr(item));
-    throw nb::type_error((place + ": is " + text + ", must be an int").c_str());
+    const nb::python_error error;
+    check_is_failure(error);
+    // What has no __index__ has nothing else to say.
+    throw_type_error(place + ": is " + nb::cast<std::string>(nb::repr(item)) + ", must be an int",
+                     PyIndex_Check(item.ptr()) != 0 ? &error : nullptr);
   }
   std::int32_t length = 0;
   if (!nb::try_cast(number, length)) {

@@ -1,4 +1,4 @@
-"""Producers that say of their memory what no framework would."""
+"""Producers that fail, or say of their memory what no framework would."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,20 @@ import seesaw_mla as sm
 @pytest.fixture
 def case(rng):
     return Case(rng)
+
+
+class Exporter:
+    """An array's, with code of a program's own before the export."""
+
+    def __init__(self, memory, before=lambda: None):
+        self.memory, self.before = memory, before
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+    def __dlpack__(self, **options):
+        self.before()
+        return self.memory.__dlpack__(**options)
 
 
 # ---- shapes and types that no framework exports ----
@@ -50,3 +64,99 @@ def test_negative_shapes_of_arrays_that_results_are_made_for(rng, size):
         cache, table, lengths = HandMadeArray(shape), np.zeros((1, 1), np.int32), [0]
         with pytest.raises(sm.InvalidArgumentError, match=rf"^kv_cache.shape\[.\]: is {size}"):
             sm.kv_cache.gather(cache, table, np.asarray(lengths, np.int32), sm.KvFormat.FLOAT32)
+
+
+def test_types_of_several_lanes_are_told_from_others(case):
+    q = HandMadeArray((1, 2, 3, 4), lanes=4)
+    with pytest.raises(sm.InvalidArgumentError, match="q.dtype: is float32 of 4 lanes, must be "):
+        case.run(q=q)
+
+
+@pytest.mark.parametrize("name", ["q", "kv_cache", "block_table", "out", "lse"])
+def test_the_native_byte_order_is_asked_for(case, name):
+    arrays = {"q": case.q, "kv_cache": case.cache, "block_table": case.table}
+    given = arrays.get(name, np.zeros(2, np.float32))
+    swapped = given.astype(given.dtype.newbyteorder())
+    match = rf"{name}.dtype: is [<>][fi]4, must be of the native byte order, (little|big)-endian$"
+    with pytest.raises(sm.InvalidArgumentError, match=match):
+        case.run(**{name: swapped})
+
+
+def test_the_native_byte_order_of_lengths(case):
+    lengths = case.lengths.astype(case.lengths.dtype.newbyteorder())
+    with pytest.raises(sm.InvalidArgumentError, match="kv_lengths.dtype: .* native byte order"):
+        sm.plan(case.problem, sm.probe_cpu(), lengths)
+
+
+# ---- producers that raise ----
+
+
+def fail_with(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+def has_words_and_cause(raised, words, error):
+    return words in str(raised.value) and raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("boo"), TypeError("boo"), BufferError("boo\nmore")])
+def test_an_exporters_own_error_is_the_cause(case, error):
+    for name, memory in (("q", case.q), ("out", np.empty(case.shapes["out"], np.float32))):
+        with pytest.raises(TypeError, match=f"{name}: is .*Exporter, must be an array") as raised:
+            case.run(**{name: Exporter(memory, fail_with(error))})
+        assert has_words_and_cause(raised, ": boo", error)
+    with pytest.raises(TypeError, match="kv_lengths: is ") as raised:
+        sm.plan(case.problem, sm.probe_cpu(), Exporter(case.lengths, fail_with(error)))
+    assert has_words_and_cause(raised, ": boo", error)
+
+
+def test_an_error_without_words_shows_its_type(case):
+    with pytest.raises(TypeError, match="or a buffer: RuntimeError$"):
+        case.run(q=Exporter(case.q, fail_with(RuntimeError())))
+
+
+def test_the_cause_of_other_methods(case):
+    error = RuntimeError("boo")
+
+    class Nowhere(Exporter):
+        def __dlpack_device__(self):
+            raise error
+
+    class Number:
+        def __index__(self):
+            raise error
+
+    with pytest.raises(TypeError, match="q: is .* says where it lies") as raised:
+        case.run(q=Nowhere(case.q))
+    assert has_words_and_cause(raised, ": boo", error)
+    with pytest.raises(TypeError, match=r"kv_lengths\[1\]: is .*, must be an int") as raised:
+        sm.plan(case.problem, sm.probe_cpu(), [1, Number()])
+    assert has_words_and_cause(raised, ": boo", error)
+    with pytest.raises(TypeError, match=r"kv_lengths\[1\]: is 'x', must be an int$") as raised:
+        sm.plan(case.problem, sm.probe_cpu(), [1, "x"])
+    assert raised.value.__cause__ is None
+
+
+def raises(self):
+    raise RuntimeError("boo")
+
+
+@pytest.mark.parametrize(
+    "members, words",
+    [
+        ({"dtype": "bfloat16", "view": 5}, "'int' object is not callable"),
+        ({"dtype": "bfloat16", "view": lambda self, name: None}, ""),
+        ({"dtype": property(raises), "view": 5}, ""),
+        ({"dtype": type("Dtype", (), {"__str__": raises})(), "view": 5}, "boo"),
+    ],
+)
+def test_arrays_without_an_export_are_named(case, members, words):
+    broken = type("Broken", (), {**members, "__dlpack__": lambda self, **options: 3})()
+    with pytest.raises(
+        TypeError, match="^q: is .*Broken.*, must be an array that exports"
+    ) as error:
+        case.run(q=broken)
+    assert str(error.value).endswith(words)
