@@ -189,6 +189,7 @@ bool may_be_negated(const ConstTensorView& view) {
 void check_sign(const char* name, const ArrayType& type, nb::handle object,
                 const ConstTensorView& view) {
   if (!type.is_tensor || !may_be_negated(view)) return;
+  if (type.is_derived) ++num_foreign_calls;
   if (object.attr("is_neg")().is(Py_True)) {
     refuse(name, "a tensor with the negative bit", "resolved by resolve_neg()");
   }
@@ -271,6 +272,7 @@ bool import_array(const Source& source, bool is_on_device, const Target& target,
 template <typename Array, typename Arg>
 bool exported(const char* name, const ArrayType& type, nb::handle object, const Target& target,
               Arg& argument, Failure& failure) {
+  ++num_foreign_calls;
   const Place place = place_of(name, type, object);
   check_place(name, place, target);
   const bool is_on_device = place.is_cuda() && !target.is_host();
@@ -293,6 +295,30 @@ bool exported(const char* name, const ArrayType& type, nb::handle object, const 
   return true;
 }
 
+[[noreturn]] void refuse_lending(const char* name, nb::handle object) {
+  Failure failure;
+  keep_failure(nb::python_error(), failure);
+  refuse_type(name, object, failure);
+}
+
+void export_input(const char* name, const ArrayType& type, nb::handle array, const Target& target,
+                  Input& argument) {
+  Failure failure;
+  if (exported<nb::ndarray<nb::ro>>(name, type, array, target, argument, failure)) return;
+  refuse_type(name, array, failure);
+}
+
+void export_output(const char* name, const ArrayType& type, nb::handle array, const Target& target,
+                   Output& argument) {
+  Failure failure;
+  if (exported<nb::ndarray<>>(name, type, array, target, argument, failure)) return;
+  Input read_only;
+  if (exported<nb::ndarray<nb::ro>>(name, type, array, target, read_only, failure)) {
+    refuse(name, "read-only", "writable");
+  }
+  refuse_type(name, array, failure);
+}
+
 /// By the type's C functions, which cost no call of Python. False where the target's stream would
 /// have to wait for the producer's: those functions leave that to their caller.
 template <typename Arg>
@@ -301,9 +327,7 @@ bool lent(const char* name, const ArrayType& type, nb::handle object, const Targ
   if (type.exchange == nullptr) return false;
   nb::dlpack::dltensor tensor;
   if (type.exchange->dltensor_from_py_object_no_sync(object.ptr(), &tensor) != 0) {
-    Failure failure;
-    keep_failure(nb::python_error(), failure);
-    refuse_type(name, object, failure);
+    refuse_lending(name, object);
   }
   const Place place{tensor.device.device_type, tensor.device.device_id};
   check_place(name, place, target);
@@ -318,6 +342,7 @@ bool lent(const char* name, const ArrayType& type, nb::handle object, const Targ
   fill({static_cast<std::byte*>(tensor.data) + tensor.byte_offset, place,
         dtype_of(name, tensor.dtype), tensor.ndim, tensor.shape, tensor.strides},
        argument.view);
+  argument.loan = {object, name};
   check_sign(name, type, object, argument.view);
   return true;
 }
@@ -328,10 +353,8 @@ Input input(const char* name, nb::handle array, const Target& target) {
   Input argument;
   if (array.is_none()) refuse_type(name, array);
   const ArrayType type = array_type_of(array);
-  if (lent(name, type, array, target, argument)) return argument;
-  Failure failure;
-  if (!exported<nb::ndarray<nb::ro>>(name, type, array, target, argument, failure)) {
-    refuse_type(name, array, failure);
+  if (!lent(name, type, array, target, argument)) {
+    export_input(name, type, array, target, argument);
   }
   return argument;
 }
@@ -343,14 +366,8 @@ Output output(const char* name, nb::handle array, const Target& target) {
   if (type.framework != nullptr && type.framework->is_immutable) {
     refuse(name, "an immutable " + name_of_type(array), "writable");
   }
-  if (lent(name, type, array, target, argument)) return argument;
-  Failure failure;
-  if (!exported<nb::ndarray<>>(name, type, array, target, argument, failure)) {
-    Input read_only;
-    if (exported<nb::ndarray<nb::ro>>(name, type, array, target, read_only, failure)) {
-      refuse(name, "read-only", "writable");
-    }
-    refuse_type(name, array, failure);
+  if (!lent(name, type, array, target, argument)) {
+    export_output(name, type, array, target, argument);
   }
   return argument;
 }

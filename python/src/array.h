@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "frameworks.h"
+#include "loan.h"
 #include "seesaw/seesaw.h"
 
 namespace seesaw::python {
@@ -18,11 +19,12 @@ namespace seesaw::python {
 namespace nb = nanobind;
 
 /// The library's view of an array, and what keeps its memory: nothing where the array's own type
-/// lends it, as then the caller's reference does. Not given: rank 0.
+/// lends it, as then the caller's reference does (Loans: and does still). Not given: rank 0.
 template <typename View>
 struct Argument {
   View view{};
   nb::ndarray<nb::ro> owner{};
+  Loan loan{};
 };
 using Input = Argument<ConstTensorView>;
 using Output = Argument<TensorView>;

@@ -60,6 +60,7 @@ class CallWorkspace {
 
   /// Whoever keeps the memory; None for memory of the host that is the plan's.
   const nb::object& owner() const { return owner_; }
+  const Output& array() const { return array_; }
 
   /// `call(work plan, workspace)`, without the interpreter's lock.
   template <typename Call>
@@ -88,12 +89,14 @@ void run_prepare(Plan& plan, nb::handle kv_lengths, OwnedExecutor* executor, nb:
     if (plan.device_kind() == DeviceKind::kCpu) return;  // nothing of it is needed
     refuse("executor", "None", "given where neither kv_lengths nor workspace says whose stream");
   }
+  const Loans loans;
   CallExecutor runs(executor, kv_lengths.is_none() ? "workspace" : "kv_lengths", like);
   const Input lengths = optional_input("kv_lengths", kv_lengths, *runs);
   if (workspace.is_none() && runs->kind() == DeviceKind::kCuda) {
     keep_device_workspace(plan, like, *runs);
   }
   CallWorkspace memory(plan, std::move(workspace), *runs);
+  loans.check(lengths, memory.array());
   check_apart({memory.extent()}, {{"kv_lengths", lengths.view}});
   memory.run([&](const WorkPlan& work, std::span<std::byte> bytes) {
     return prepare(work, lengths.view, bytes, *runs);
@@ -166,6 +169,13 @@ struct AttentionCall {
     return {name, std::move(given), q_array, shape, dtype, target};
   }
 
+  /// Of all arguments, results among them; the last of the call that looks at an array's object.
+  template <typename... Results>
+  void check_loans(const Results&... results) const {
+    loans.check(query, cache.kv_cache, cache.block_table, cache.indices, cache.top_k_lengths,
+                cache.attn_sink, memory.array(), results.memory...);
+  }
+
   /// `verb(work plan, workspace, executor, check)`, without the interpreter's lock.
   template <typename Verb>
   void run(std::optional<bool> verify, Verb verb) {
@@ -176,6 +186,7 @@ struct AttentionCall {
 
   const AttentionProblem& problem;
   const nb::handle q_array;
+  const Loans loans;
   CallExecutor runs;
   const Target target;
   const Input query;
@@ -195,6 +206,7 @@ TwoArrays run_decode(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handle b
   const AttentionProblem& p = call.problem;
   Result result = call.result("out", std::move(out), {p.batch, p.s_q, p.h_q, p.d_v}, p.out_dtype);
   Result sums = call.result("lse", std::move(lse), {p.batch, p.h_q, p.s_q}, DType::kFloat32);
+  call.check_loans(result, sums);
   check_apart({call.memory.extent(), result.extent("out"), sums.extent("lse")},
               call.cache.extents(call.query.view));
   call.run(verify,
@@ -221,6 +233,7 @@ ThreeArrays run_prefill(Plan& plan, nb::handle q, nb::handle kv_cache, nb::handl
   Result sums = call.result("lse", std::move(lse), {total_q, p.h_q}, DType::kFloat32);
   Result maxima =
       call.result("max_logits", std::move(max_logits), {total_q, p.h_q}, DType::kFloat32);
+  call.check_loans(result, sums, maxima);
   check_apart(
       {call.memory.extent(), result.extent("out"), sums.extent("lse"), maxima.extent("max_logits")},
       call.cache.extents(call.query.view));

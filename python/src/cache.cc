@@ -17,11 +17,13 @@ using namespace nb::literals;
 
 void run_append(nb::handle latent, nb::handle rope, nb::handle slot_mapping, nb::handle kv_cache,
                 KvFormat format, OwnedExecutor* executor) {
+  const Loans loans;
   CallExecutor runs(executor, "kv_cache", kv_cache);
   const Input latent_in = input("latent", latent, *runs);
   const Input rope_in = optional_input("rope", rope, *runs);
   const Input slots = input("slot_mapping", slot_mapping, *runs);
   const Output cache = output("kv_cache", kv_cache, *runs);
+  loans.check(latent_in, rope_in, slots, cache);
   check_apart({{"kv_cache", cache.view}},
               {{"latent", latent_in.view}, {"rope", rope_in.view}, {"slot_mapping", slots.view}});
   const WithoutInterpreter without_interpreter;
@@ -53,6 +55,7 @@ ResultArray gathered(const Input& cache, const Input& table, nb::handle cache_se
 
 nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache_seqlens,
                    KvFormat format, OwnedExecutor* executor, nb::object out) {
+  const Loans loans;
   CallExecutor runs(executor, "kv_cache", kv_cache);
   const Input cache = input("kv_cache", kv_cache, *runs);
   const Input table = input("block_table", block_table, *runs);
@@ -60,6 +63,7 @@ nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache
   ResultArray result =
       gathered(cache, table, cache_seqlens, format, std::move(out), kv_cache, *runs);
   const Output out_array = output("out", result.memory(), *runs);
+  loans.check(cache, table, lengths, out_array);
   check_apart(
       {{"out", out_array.view}},
       {{"kv_cache", cache.view}, {"block_table", table.view}, {"cache_seqlens", lengths.view}});
@@ -72,9 +76,11 @@ nb::any run_gather(nb::handle kv_cache, nb::handle block_table, nb::handle cache
 
 void run_convert(nb::handle from, KvFormat from_format, nb::handle to, KvFormat to_format,
                  OwnedExecutor* executor) {
+  const Loans loans;
   CallExecutor runs(executor, "from_array", from);
   const Input source = input("from_array", from, *runs);
   const Output target = output("to_array", to, *runs);
+  loans.check(source, target);
   check_apart({{"to_array", target.view}}, {{"from_array", source.view}});
   const WithoutInterpreter without_interpreter;
   const Status status = convert(source.view, from_format, target.view, to_format, *runs);

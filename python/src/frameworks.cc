@@ -31,6 +31,13 @@ std::vector<ArrayType>& known_types() {
   return *list;
 }
 
+/// First part of the module that defines a type; empty where it does not say.
+std::string package_of(nb::handle type) {
+  std::string module;
+  if (!nb::try_cast(nb::getattr(type, "__module__", nb::none()), module)) return "";
+  return module.substr(0, module.find('.'));
+}
+
 const Framework* find_framework(std::string_view package) {
   for (const auto& framework : frameworks()) {
     if (framework->package == package) return framework.get();
@@ -44,10 +51,7 @@ const Framework* framework_of(nb::handle type) {
   const nb::object order = nb::getattr(type, "__mro__", nb::none());
   if (!nb::isinstance<nb::tuple>(order)) return nullptr;
   for (nb::handle base : order) {
-    std::string module;
-    if (!nb::try_cast(nb::getattr(base, "__module__", nb::none()), module)) continue;
-    const std::string_view package = std::string_view(module).substr(0, module.find('.'));
-    if (const Framework* framework = find_framework(package)) return framework;
+    if (const Framework* framework = find_framework(package_of(base))) return framework;
   }
   return nullptr;
 }
@@ -67,7 +71,8 @@ ArrayType look_up_type(PyTypeObject* type) {
   try {
     const Framework* const framework = framework_of(object);
     return {type, framework, exchange_of(object),
-            framework != nullptr && framework->package == "torch"};
+            framework != nullptr && framework->package == "torch",
+            framework != nullptr && package_of(object) != framework->package};
   } catch (const std::exception&) {  // a type with attributes that raise is of no framework
     return {type};
   }
@@ -291,7 +296,9 @@ namespace {
 
 /// No gradient goes through a call: an output that autograd follows would lack its own.
 void check_wants_no_gradient(const char* name, nb::handle array) {
-  if (!array_type_of(array).is_tensor) return;
+  const ArrayType type = array_type_of(array);
+  if (!type.is_tensor) return;
+  if (type.is_derived) ++num_foreign_calls;
   static PyObject* const attribute = PyUnicode_InternFromString("requires_grad");
   const nb::object required = nb::steal(PyObject_GetAttr(array.ptr(), attribute));
   if (!required.is_valid()) return clear_failure();

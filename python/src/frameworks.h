@@ -34,6 +34,7 @@ struct ArrayType {
   const Framework* framework = nullptr;   // null: none that is known
   const ExchangeApi* exchange = nullptr;  // null: it has none that borrows
   bool is_tensor = false;                 // torch's: with bits for gradients and for negation
+  bool is_derived = false;                // from a framework's, with methods of a program's own
 };
 
 /// Cached for each type. Throws nothing.

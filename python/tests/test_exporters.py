@@ -1,4 +1,6 @@
-"""Producers that fail, or say of their memory what no framework would."""
+"""Producers that fail, lie, or change other arguments while they are asked for their memory."""
+
+import array
 
 import numpy as np
 import pytest
@@ -160,3 +162,97 @@ def test_arrays_without_an_export_are_named(case, members, words):
     ) as error:
         case.run(q=broken)
     assert str(error.value).endswith(words)
+
+
+# ---- producers that change what a call has taken already ----
+
+
+def test_an_exporter_that_does_nothing_else(case):
+    case.check(*case.run(q=Exporter(case.q), kv_cache=Exporter(case.cache)))
+
+
+@pytest.fixture
+def tensors(case):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    arrays = {
+        "q": torch.tensor(case.q),
+        "kv_cache": torch.tensor(case.cache),
+        "block_table": torch.tensor(case.table),
+        "out": torch.empty(case.shapes["out"]),
+        "lse": torch.empty(case.shapes["lse"]),
+        "workspace": torch.empty(case.plan.workspace_bytes + 64, dtype=torch.uint8),
+    }
+    begin = -arrays["workspace"].data_ptr() % 64
+    arrays["workspace"] = arrays["workspace"][begin : begin + case.plan.workspace_bytes]
+    return arrays
+
+
+CHANGES = {
+    "freed": lambda tensor: tensor.untyped_storage().resize_(0),
+    "other memory": lambda tensor: tensor.set_(tensor.clone()),
+    "other shape": lambda tensor: tensor.resize_(1),
+    "other strides": lambda tensor: tensor.t_() if tensor.dim() == 2 else tensor.transpose_(0, 1),
+}
+ORDER = ["q", "kv_cache", "block_table", "workspace", "out", "lse"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ORDER[:-1])
+def test_a_tensor_that_a_later_argument_changes(case, tensors, name, change):
+    if change == "other strides" and tensors[name].dim() < 2:
+        pytest.skip("of one dimension there is but one order")
+    tensor, later = tensors[name], ORDER[ORDER.index(name) + 1]
+    arrays = {other: tensors[other].clone().numpy() for other in ORDER}
+    arrays[name] = tensor
+    arrays[later] = Exporter(arrays[later], lambda: CHANGES[change](tensor))
+    match = f"^{name}: is changed by Python code of another argument, must be left as it is"
+    with pytest.raises(sm.InvalidArgumentError, match=match):
+        case.run(**arrays)
+
+
+@pytest.mark.parametrize("later", ORDER[1:])
+def test_tensors_beside_an_exporter(case, tensors, later):
+    tensors[later] = Exporter(tensors[later])
+    out, lse = case.run(**tensors)
+    case.check(*(getattr(result, "memory", result).numpy() for result in (out, lse)))
+
+
+def test_a_tensor_that_the_class_of_another_changes(case, tensors):
+    torch = pytest.importorskip("torch")
+
+    class Changing(torch.Tensor):
+        @property
+        def requires_grad(self):
+            tensors["out"].untyped_storage().resize_(0)
+            return False
+
+    with pytest.raises(sm.InvalidArgumentError, match="^out: is changed by Python code"):
+        case.run(**{**tensors, "lse": tensors["lse"].as_subclass(Changing)})
+
+
+def test_tensors_of_the_cache_that_are_changed():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+
+    def changing(array, tensor):
+        return Exporter(array, lambda: tensor.untyped_storage().resize_(0))
+
+    match = ": is changed by Python code"
+    latent, cache = torch.ones(1, 1, 8), np.zeros((1, 4, 1, 8), np.float32)
+    slots, float32 = np.zeros(1, np.int64), sm.KvFormat.FLOAT32
+    with pytest.raises(sm.InvalidArgumentError, match="^latent" + match):
+        sm.kv_cache.append(latent, None, slots, changing(cache, latent), float32)
+    cache, table, lengths = (
+        torch.zeros(1, 4, 1, 8),
+        np.zeros((1, 1), np.int32),
+        np.ones(1, np.int32),
+    )
+    with pytest.raises(sm.InvalidArgumentError, match="^kv_cache" + match):
+        sm.kv_cache.gather(cache, changing(table, cache), lengths, float32)
+    source, target = torch.zeros(1, 4, 1, 8), np.zeros((1, 4, 1, 8), np.float32)
+    with pytest.raises(sm.InvalidArgumentError, match="^from_array" + match):
+        sm.kv_cache.convert(source, float32, changing(target, source), float32)
+
+
+def test_buffers_are_arrays(case):
+    lengths = array.array("i", case.lengths.tolist())
+    assert sm.plan(case.problem, sm.probe_cpu(), lengths).kv_lengths == case.lengths.tolist()
