@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -95,6 +97,21 @@ void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
   });
 }
 
+/// The library holds it in float32, where a larger one would be infinite: named as it was given.
+std::optional<float> narrowed_scale(std::optional<double> scale) {
+  if (!scale) return std::nullopt;
+  constexpr double kMost = std::numeric_limits<float>::max();
+  const auto narrowed = static_cast<float>(*scale);
+  if (std::isinf(narrowed) && !std::isinf(*scale)) {
+    const auto text = [](double number) {
+      return nb::cast<std::string>(nb::str(nb::float_(number)));
+    };
+    refuse("softmax_scale", text(*scale),
+           "a float32 number, in [-" + text(kMost) + ", " + text(kMost) + "]");
+  }
+  return narrowed;
+}
+
 void bind_problem(nb::module_& module) {
   const AttentionProblem defaults;
   nb::class_<AttentionProblem> problem(
@@ -107,11 +124,12 @@ void bind_problem(nb::module_& module) {
           [](AttentionProblem* self, Phase phase, std::int64_t batch, std::int64_t s_q,
              std::int64_t h_q, std::int64_t h_kv, std::int64_t d_qk, std::int64_t d_v,
              std::int64_t page_size, DType q_dtype, DType out_dtype, KvFormat kv_format, Mask mask,
-             Sparsity sparsity, std::int64_t top_k, std::optional<float> softmax_scale,
+             Sparsity sparsity, std::int64_t top_k, std::optional<double> softmax_scale,
              bool has_attn_sink) {
-            new (self) AttentionProblem{
-                phase,   batch,     s_q,       h_q,  h_kv,     d_qk,  d_v,           page_size,
-                q_dtype, out_dtype, kv_format, mask, sparsity, top_k, softmax_scale, has_attn_sink};
+            const std::optional<float> scale = narrowed_scale(softmax_scale);
+            new (self) AttentionProblem{phase,    batch,     s_q,     h_q,          h_kv,      d_qk,
+                                        d_v,      page_size, q_dtype, out_dtype,    kv_format, mask,
+                                        sparsity, top_k,     scale,   has_attn_sink};
           },
           nb::kw_only(), "phase"_a = defaults.phase, "batch"_a = defaults.batch,
           "s_q"_a = defaults.s_q, "h_q"_a = defaults.h_q, "h_kv"_a = defaults.h_kv,
@@ -135,8 +153,12 @@ void bind_problem(nb::module_& module) {
       .def_rw("mask", &AttentionProblem::mask)
       .def_rw("sparsity", &AttentionProblem::sparsity)
       .def_rw("top_k", &AttentionProblem::top_k, "Columns of the index array; TOP_K only.")
-      .def_rw("softmax_scale", &AttentionProblem::softmax_scale, "None: d_qk ** -0.5.",
-              nb::arg().none())
+      .def_prop_rw(
+          "softmax_scale", [](const AttentionProblem& self) { return self.softmax_scale; },
+          [](AttentionProblem& self, std::optional<double> scale) {
+            self.softmax_scale = narrowed_scale(scale);
+          },
+          nb::arg().none(), "None: d_qk ** -0.5.")
       .def_rw("has_attn_sink", &AttentionProblem::has_attn_sink);
   bind_as_data(problem, {"phase", "batch", "s_q", "h_q", "h_kv", "d_qk", "d_v", "page_size",
                          "q_dtype", "out_dtype", "kv_format", "mask", "sparsity", "top_k",

@@ -66,6 +66,24 @@ def test_texts():
     assert str(plan) == sm.explain(plan)
 
 
+@pytest.mark.parametrize("scale", [1e300, -1e39, 10**300])
+def test_scales_beyond_float32_are_named_as_given(scale):
+    match = rf"^softmax_scale: is {float(scale)}, must be a float32 number, in \[-3.4028\d+e\+38, "
+    match = match.replace("e+", r"e\+", 1)
+    with pytest.raises(sm.InvalidArgumentError, match=match):
+        problem(softmax_scale=scale)
+    one = problem()
+    with pytest.raises(sm.InvalidArgumentError, match=match):
+        one.softmax_scale = scale
+    assert one == problem()
+
+
+@pytest.mark.parametrize("scale", [float("inf"), float("-inf"), float("nan"), 3.4e38])
+def test_other_scales_are_refused_by_plan(scale):
+    with pytest.raises(sm.InvalidArgumentError, match="problem.softmax_scale: is -?(inf|nan|3.4e)"):
+        sm.plan(problem(softmax_scale=scale), sm.probe_cpu(), [1, 2, 3])
+
+
 @pytest.mark.parametrize("state", [{}, {"batch": "three"}])
 def test_bad_states(state):
     with pytest.raises((KeyError, TypeError)):

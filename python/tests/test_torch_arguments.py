@@ -84,6 +84,7 @@ def test_nothing_mutable_is_compared(case, array):
 TWO = torch.ones(2)
 NUMBERS = [
     ("softmax_scale", 10**400, ValueError),
+    ("softmax_scale", 1e300, ValueError),
     ("softmax_scale", TWO, ValueError),
     ("softmax_scale", np.ones(2), ValueError),
     ("softmax_scale", "1", TypeError),
