@@ -17,6 +17,9 @@ namespace seesaw::python {
 
 namespace nb = nanobind;
 
+/// What a plan was made for, as Python sees it: a change would not be one of the plan's.
+struct PlannedProblem : AttentionProblem {};
+
 /// Locks are taken without the interpreter's: whoever holds one never waits for that.
 class Plan {
  public:

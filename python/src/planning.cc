@@ -58,8 +58,8 @@ void bind_plan(nb::module_& module) {
                      return plan.with_work([](const WorkPlan& work) { return work.kernel_name; });
                    })
       .def_prop_ro(
-          "problem", [](const Plan& plan) { return plan.problem; },
-          "A copy of the problem planned for.")
+          "problem", [](const Plan& plan) { return PlannedProblem{plan.problem}; },
+          "The problem planned for. It cannot be changed; copies of it can.")
       .def_prop_ro(
           "kv_lengths",
           [](const Plan& plan) {

@@ -62,17 +62,21 @@ void bind_enums(nb::module_& module) {
 
 /// Values by the names of fields.
 using State = nb::typed<nb::dict, nb::str, nb::any>;
+/// What pickle makes an object of: a class, the arguments of its constructor, a state.
+using Reduced = nb::typed<nb::tuple, nb::any, nb::any, nb::any>;
+
+State values_of(nb::handle object, const std::vector<const char*>& fields) {
+  State state;
+  for (const char* field : fields) state[field] = object.attr(field);
+  return state;
+}
 
 /// A text, equality, copies and pickles of a class that is nothing but these fields.
 template <typename Data>
 void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
-  const auto state_of = [fields](nb::handle object) {
-    State state;
-    for (const char* field : fields) state[field] = object.attr(field);
-    return state;
-  };
+  const auto state_of = [fields](nb::handle object) { return values_of(object, fields); };
   type.def("__repr__", [fields](nb::handle object) {
-    std::string text = nb::cast<std::string>(object.type().attr("__name__")) + "(";
+    std::string text = nb::cast<std::string>(nb::type<Data>().attr("__name__")) + "(";
     for (const char* field : fields) {
       const nb::object value = object.attr(field);
       const bool is_enum = nb::hasattr(value, "name");  // its repr cannot be read back
@@ -95,6 +99,25 @@ void bind_as_data(nb::class_<Data>& type, std::vector<const char*> fields) {
     nb::inst_mark_ready(self);
     for (const char* field : fields) nb::setattr(self, field, state[field]);
   });
+}
+
+void bind_planned_problem(nb::module_& module, std::vector<const char*> fields) {
+  nb::class_<PlannedProblem, AttentionProblem>(
+      module, "PlannedProblem",
+      "The problem of a plan, which cannot be changed: its copies are problems that can.")
+      .def(
+          "__setattr__",
+          [](nb::handle, const std::string& name, nb::handle) {
+            throw nb::attribute_error(("plan.problem." + name +
+                                       ": is read-only, must be set in a copy of plan.problem, "
+                                       "for another plan")
+                                          .c_str());
+          },
+          "name"_a, "value"_a.none())
+      .def("__reduce__", [fields](nb::handle self) {
+        return Reduced(nb::make_tuple(nb::type<AttentionProblem>(), nb::make_tuple(),
+                                      values_of(self, fields)));
+      });
 }
 
 /// The library holds it in float32, where a larger one would be infinite: named as it was given.
@@ -160,9 +183,12 @@ void bind_problem(nb::module_& module) {
           },
           nb::arg().none(), "None: d_qk ** -0.5.")
       .def_rw("has_attn_sink", &AttentionProblem::has_attn_sink);
-  bind_as_data(problem, {"phase", "batch", "s_q", "h_q", "h_kv", "d_qk", "d_v", "page_size",
-                         "q_dtype", "out_dtype", "kv_format", "mask", "sparsity", "top_k",
-                         "softmax_scale", "has_attn_sink"});
+  const std::vector<const char*> fields = {
+      "phase",    "batch",     "s_q",           "h_q",          "h_kv",      "d_qk",
+      "d_v",      "page_size", "q_dtype",       "out_dtype",    "kv_format", "mask",
+      "sparsity", "top_k",     "softmax_scale", "has_attn_sink"};
+  bind_as_data(problem, fields);
+  bind_planned_problem(module, fields);
 }
 
 void bind_device(nb::module_& module) {

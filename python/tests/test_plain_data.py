@@ -66,6 +66,42 @@ def test_texts():
     assert str(plan) == sm.explain(plan)
 
 
+@pytest.fixture
+def planned():
+    return sm.plan(problem(kv_format=sm.KvFormat.FLOAT16), sm.probe_cpu(), [1, 2, 3])
+
+
+def test_a_plans_problem_cannot_be_changed(planned):
+    match = "^plan.problem.batch: is read-only, must be set in a copy of plan.problem"
+    with pytest.raises(AttributeError, match=match):
+        planned.problem.batch = 4
+    with pytest.raises(AttributeError):
+        del planned.problem.batch
+    with pytest.raises(AttributeError):
+        planned.problem = problem()
+    assert planned.problem.batch == 3
+
+
+def test_a_plans_problem_is_a_problem(planned):
+    one = planned.problem
+    assert isinstance(one, sm.AttentionProblem)
+    assert one == problem(kv_format=sm.KvFormat.FLOAT16) and one != problem()
+    assert eval(repr(one), vars(sm)) == one
+    assert sm.plan(one, sm.probe_cpu(), [4, 5, 6]).problem == one
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_copies_of_a_plans_problem_can_be_changed(planned, duplicate):
+    two = duplicate(planned.problem)
+    assert type(two) is sm.AttentionProblem and two == planned.problem
+    two.batch = 4
+    assert two.batch == 4 and planned.problem.batch == 3
+
+
 @pytest.mark.parametrize("scale", [1e300, -1e39, 10**300])
 def test_scales_beyond_float32_are_named_as_given(scale):
     match = rf"^softmax_scale: is {float(scale)}, must be a float32 number, in \[-3.4028\d+e\+38, "
