@@ -58,7 +58,8 @@ struct PrefillArgs {
 /// lengths), without synchronization, and may be captured into a graph.
 ///   kv_lengths  int32 [b] on the device, any stride, iff plan_for_device_lengths made the plan;
 ///               a negative length counts as 0
-/// A CPU plan needs no preparation: for it nothing happens. Errors: kInvalidArgument,
+/// A CPU plan needs no preparation: for it nothing happens, and a workspace may be given or not;
+/// lengths may not. Errors: kInvalidArgument,
 /// kWorkspaceTooSmall, kUnsupported (no CUDA in this build), kDeviceError.
 SEESAW_API Status prepare(const WorkPlan& plan, ConstTensorView kv_lengths,
                           std::span<std::byte> workspace, Executor& executor);

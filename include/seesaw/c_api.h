@@ -291,7 +291,8 @@ typedef struct seesaw_prefill_args {
 } seesaw_prefill_args;
 
 /* Brings a CUDA plan into the workspace: see prepare in attention.h. kv_lengths: int32 [b] on the
- * device for a plan made for device lengths; else NULL, or a view that is not given. */
+ * device for a plan made for device lengths; else (a CPU plan's too) NULL, or a view that is not
+ * given. */
 SEESAW_API seesaw_status seesaw_prepare(const seesaw_plan* plan, const seesaw_tensor* kv_lengths,
                                         void* workspace, size_t workspace_bytes,
                                         seesaw_executor* executor) SEESAW_NOEXCEPT;

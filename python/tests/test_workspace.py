@@ -25,6 +25,10 @@ def test_given_workspace(rng):
     own_out, own_lse = case.run()
     assert np.array_equal(out, own_out) and np.array_equal(lse, own_lse)
     sm.prepare(case.plan, workspace=workspace)  # nothing, of a CPU plan
+    sm.prepare(case.plan)
+    for given in (workspace, None):
+        with pytest.raises(sm.InvalidArgumentError, match="kv_lengths: is given, must not be"):
+            sm.prepare(case.plan, case.lengths, workspace=given)
 
 
 def test_bytes_beyond_the_plans_are_not_written(rng):

@@ -151,9 +151,8 @@ Status prepare(const WorkPlan& plan, ConstTensorView kv_lengths, std::span<std::
   const KernelRow* kernel = nullptr;
   Status status = validate_plan(plan, plan.problem.phase);
   if (status.is_ok()) status = find_launchable(plan, executor, &kernel);
-  if (!status.is_ok() || kernel->cpu() != nullptr) return status;
-  status = validate_prepare(plan, kv_lengths, workspace);
-  if (!status.is_ok() || total_query_tokens(plan) == 0) return status;
+  if (status.is_ok()) status = validate_prepare(plan, kv_lengths, workspace);
+  if (!status.is_ok() || kernel->cpu() != nullptr || total_query_tokens(plan) == 0) return status;
   return prepare_on_cuda(plan, kv_lengths, workspace, executor);
 }
 

@@ -34,8 +34,8 @@ Status validate_plan(const WorkPlan& plan, Phase phase);
 Status validate_decode(const WorkPlan& plan, const DecodeArgs& args);
 Status validate_prefill(const WorkPlan& plan, const PrefillArgs& args);
 
-/// Lengths on the device where the plan was made for such, else none, and the workspace. The plan
-/// has been validated and is a CUDA plan.
+/// Lengths on the device where the plan was made for such, else none; of a CUDA plan the workspace
+/// too. The plan has been validated.
 Status validate_prepare(const WorkPlan& plan, const ConstTensorView& kv_lengths,
                         std::span<const std::byte> workspace);
 

@@ -213,9 +213,12 @@ Status validate_decode(const WorkPlan& plan, const DecodeArgs& args) {
 Status validate_prepare(const WorkPlan& plan, const ConstTensorView& kv_lengths,
                         std::span<const std::byte> workspace) {
   const AttentionProblem& problem = plan.problem;
+  const bool is_on_cpu = plan.device.kind == DeviceKind::kCpu;
   Status status = Status::ok();
   if (total_query_tokens(plan) == 0) {
     // There is nothing to divide: lengths may be given or not.
+  } else if (is_on_cpu) {
+    status = check_absent(kv_lengths, "kv_lengths", "where the plan is for the CPU");
   } else if (plan.has_device_lengths()) {
     status = check_view(
         kv_lengths,
@@ -225,7 +228,7 @@ Status validate_prepare(const WorkPlan& plan, const ConstTensorView& kv_lengths,
     status = check_absent(kv_lengths, "kv_lengths", "where the plan was made for host lengths");
     if (status.is_ok()) status = check_cut_counts(plan.groups);
   }
-  return status.is_ok() ? check_workspace(plan, workspace) : status;
+  return status.is_ok() && !is_on_cpu ? check_workspace(plan, workspace) : status;
 }
 
 Status validate_prefill(const WorkPlan& plan, const PrefillArgs& args) {

@@ -153,6 +153,8 @@ static void test_decode(void) {
   seesaw_plan_options options = {sizeof(seesaw_plan_options), SEESAW_LATENCY, 0};
   seesaw_plan* plan = NULL;
   seesaw_executor* executor = NULL;
+  seesaw_tensor given_lengths;
+  const int64_t batch = B;
   seesaw_decode_args args;
   const char* kernel = NULL;
   char* memory = NULL;
@@ -173,6 +175,10 @@ static void test_decode(void) {
   CHECK_OK(seesaw_executor_create_cpu(2, &executor));
   CHECK_OK(seesaw_executor_num_threads(executor, &num_threads));
   CHECK(num_threads == 2);
+  CHECK_OK(seesaw_prepare(plan, NULL, NULL, 0, executor));
+  CHECK_OK(seesaw_tensor_init(&given_lengths, kv_lengths, SEESAW_INT32, 1, &batch, NULL));
+  CHECK_FAILS(seesaw_prepare(plan, &given_lengths, NULL, 0, executor), SEESAW_INVALID_ARGUMENT,
+              "kv_lengths: is given, must not be given");
   init_decode_args(&args);
   CHECK_OK(seesaw_plan_workspace_bytes(plan, &args.workspace_bytes));
   memory = (char*)malloc(args.workspace_bytes + 64);

@@ -181,6 +181,19 @@ TEST(Prepare, OfACpuPlanDoesNothing) {
   EXPECT_TRUE(prepare(prefill.plan, {}, {}, executor).is_ok());
 }
 
+TEST(Prepare, OfACpuPlanTakesNoLengths) {
+  constexpr const char* kMessage =
+      "kv_lengths: is given, must not be given where the plan is for the CPU";
+  std::vector<std::int32_t> lengths = {5, 0, 9};
+  const ConstTensorView view{lengths.data(), DType::kInt32, {3}};
+  Executor executor = Executor::cpu(1);
+  for (const CaseSpec& spec : {small_decode(), small_prefill(), small_top_k()}) {
+    const SmallCall call(spec);
+    expect_refusal(prepare(call.plan, view, {}, executor), kMessage);
+    expect_refusal(prepare(call.plan, view, call.workspace.bytes(), executor), kMessage);
+  }
+}
+
 TEST(Prepare, TakesLengthsWhereThePlanHasNone) {
   CudaCall call;
   expect_refusal(prepare(call.host_plan, call.lengths, call.workspace.bytes(), call.executor),
