@@ -138,6 +138,9 @@ ExitCode run(const GenerateArgs& args) {
   for (std::size_t i = 0; i < num_prompts && !is_interrupted(); ++i) {
     const std::string_view shown_prompt = num_prompts > 1 ? args.prompts[i] : std::string_view();
     auto generation = complete(args, session.value(), shown_prompt, prompts.value()[i]);
+    if (generation.status().code() == StatusCode::kCorruptData) {
+      return fail(blame_model(args.model, generation.status()));
+    }
     if (!generation) return fail(generation.status());
     generations.push_back(std::move(generation).value());
   }

@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_loading.h"
 #include "cli/standard_output.h"
+#include "model/sampler.h"
 #include "model/session.h"
 #include "report/npy_file.h"
 #include "report/progress.h"
@@ -19,6 +20,19 @@
 
 namespace seesaw::cli {
 namespace {
+
+/// Rows of a chunk whose first token is the sequence's `first_token`th. Errors: kCorruptData.
+Status check_rows(std::span<const float> logits, std::size_t first_token, std::size_t num_rows) {
+  const std::size_t row_size = logits.size() / num_rows;
+  for (std::size_t row = 0; row < num_rows; ++row) {
+    const Status status = model::check_logits(logits.subspan(row * row_size, row_size));
+    if (!status) {
+      return {status.code(),
+              fmt::format("after token {}: {}", first_token + row, status.message())};
+    }
+  }
+  return Status::ok();
+}
 
 /// Computes chunk by chunk, so that logits of one chunk at a time are in memory.
 /// False where it was interrupted.
@@ -35,6 +49,7 @@ Result<bool> write_logits(model::Session& session, std::span<const std::int32_t>
     if (Status status = session.prefill(chunk, model::LogitsOf::kEveryToken, logits); !status) {
       return status;
     }
+    if (Status status = check_rows(logits, done, count); !status) return status;
     if (Status status = file.write_rows(logits); !status) return status;
     done += count;
     progress.update(static_cast<std::int64_t>(done));
@@ -62,6 +77,9 @@ ExitCode run(const LogitsArgs& args) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
   const auto is_complete = write_logits(session.value(), ids.value(), file.value());
+  if (is_complete.status().code() == StatusCode::kCorruptData) {
+    return fail(blame_model(args.model, is_complete.status()));
+  }
   if (!is_complete) return fail(is_complete.status());
   if (!is_complete.value()) {
     write_remark(fmt::format("seesaw: interrupted; {} was not written\n", args.output.string()));

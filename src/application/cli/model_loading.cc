@@ -1,5 +1,7 @@
 #include "cli/model_loading.h"
 
+#include <string>
+
 #include "report/progress.h"
 
 namespace seesaw::cli {
@@ -12,6 +14,10 @@ Result<model::Model> load_model(const std::filesystem::path& folder, std::int64_
     progress.update(done, total);
   };
   return model::Model::load(folder, options);
+}
+
+Status blame_model(const std::filesystem::path& folder, const Status& status) {
+  return {status.code(), folder.string() + ": " + std::string(status.message())};
 }
 
 }  // namespace seesaw::cli

@@ -15,8 +15,10 @@ Result<std::int32_t> find_largest(std::span<const float> logits) {
   std::size_t best = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<float>::infinity()) {
-      return Status(StatusCode::kCorruptData,
-                    fmt::format("logits[{}]: is {}, must be finite", i, logits[i]));
+      return Status(
+          StatusCode::kCorruptData,
+          fmt::format("logits[{}]: is {}, must be finite", i,
+                      std::isnan(logits[i]) ? "nan" : "inf"));  // a NaN's sign says nothing
     }
     if (logits[i] > logits[best]) best = i;
   }
@@ -27,6 +29,8 @@ Result<std::int32_t> find_largest(std::span<const float> logits) {
 }
 
 }  // namespace
+
+Status check_logits(std::span<const float> logits) { return find_largest(logits).status(); }
 
 Result<Sampler> Sampler::create(const SamplingOptions& options) {
   if (!std::isfinite(options.temperature) || options.temperature < 0.0) {

@@ -17,14 +17,17 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
+/// Whether a token can be chosen by these. Errors: kInvalidArgument (no logits), kCorruptData (a
+/// NaN or +infinity among them, or nothing but -infinity).
+Status check_logits(std::span<const float> logits);
+
 /// Draws tokens; the same options and logits give the same tokens on every machine.
 class Sampler {
  public:
   /// Errors: kInvalidArgument (temperature negative or not finite, top_p outside (0, 1]).
   static Result<Sampler> create(const SamplingOptions& options);
 
-  /// The next token's id; ties go to the lower id. Errors: kInvalidArgument (no logits),
-  /// kCorruptData (a NaN or +infinity among them, or nothing but -infinity).
+  /// The next token's id; ties go to the lower id. Errors: those of check_logits.
   Result<std::int32_t> next(std::span<const float> logits);
 
  private:

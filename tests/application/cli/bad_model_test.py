@@ -3,6 +3,7 @@
 import json
 import struct
 
+import array_files
 import edited_model
 import program
 
@@ -116,6 +117,13 @@ class BadModelTest(program.ProgramTest):
 
         self.model.edit_header(SHARDS[0], edit)
         self.refuse("model.embed_tokens.weight")
+
+    def test_weights_that_are_no_numbers(self):
+        for shard in SHARDS:
+            header, body = array_files.split_safetensors((program.MODEL / shard).read_bytes())
+            nan = b"\xff" * len(body)
+            self.model.replace(shard, array_files.join_safetensors(header, nan))
+        self.refuse(f"{self.model.folder}: ", "logits[0]: is nan, must be finite")
 
     def test_config(self):
         for field, value in (
