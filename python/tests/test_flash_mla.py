@@ -36,6 +36,15 @@ def test_matches_float64(rng, dtype, causal, h_kv):
     case.check(out, lse, causal=causal)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_cache_narrower_than_the_query(rng, dtype):
+    case = PagedCase(rng, LENGTHS, dtype=dtype)
+    case.q = case.q.float()
+    out, lse = flash_mla_with_kvcache(*case.arrays(), case.d_v, get_mla_metadata()[0])
+    assert out.dtype == torch.float32
+    case.check(out.to(dtype), lse)
+
+
 def test_every_argument_by_position(rng):
     case = PagedCase(rng, LENGTHS, s_q=2)
     sink = torch.randn(case.h_q)
