@@ -26,7 +26,7 @@ build/release/build.ninja:
 	@cmake --preset cpu -DSEESAW_BUILD_TESTS=OFF
 
 .PHONY: demo
-demo: ## complete prompts with the model in models/, on the best device present
+demo: ## complete prompts with the model in models/, on the CPU
 	@tools/setup.sh demo
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@cmake --build --preset cpu --parallel $(JOBS) --target seesaw_cli
