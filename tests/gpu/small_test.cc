@@ -33,9 +33,10 @@ TEST_P(Small, ManyTilesABlock) {
   check(decode_spec({60, 70, 1900, 0, 63, 1, 2, 3, 4, 5, 6, 7}, 9), {}, 1);
 }
 
-/// More than one warp of the merge adds.
+/// More than one warp of the merge adds, and more than once.
 TEST_P(Small, ManyPieces) {
   check(decode_spec({1500}, 9), {.mode = ScheduleMode::kLatency}, 23);
+  check(decode_spec({1700, 1, 2}, 9), {.mode = ScheduleMode::kLatency}, 26);
 }
 
 TEST_P(Small, PiecesByLengthAlone) {
