@@ -48,13 +48,12 @@ inline Status check_pointer(const void* pointer, const char* name) {
   return pointer != nullptr ? Status::ok() : invalid("{}: is null, must not be", name);
 }
 
-/// One name for each pointer.
-template <typename... Names>
-Status check_pointers(std::initializer_list<const void*> pointers, Names... names) {
+template <std::size_t kCount, typename... Names>
+Status check_pointers(const void* const (&pointers)[kCount], Names... names) {
+  static_assert(sizeof...(Names) == kCount, "one name for each pointer");
   const char* const all_names[] = {names...};
-  std::size_t i = 0;
-  for (const void* pointer : pointers) {
-    if (Status status = check_pointer(pointer, all_names[i++]); !status.is_ok()) return status;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    if (Status status = check_pointer(pointers[i], all_names[i]); !status.is_ok()) return status;
   }
   return Status::ok();
 }
