@@ -16,7 +16,6 @@
 
 using seesaw::Result;
 using seesaw::Status;
-using seesaw::StatusCode;
 using namespace seesaw::c_api;
 
 struct seesaw_executor {

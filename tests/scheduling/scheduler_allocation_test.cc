@@ -11,7 +11,6 @@ namespace {
 using ::seesaw::testing::FailingAllocations;
 using ::seesaw::testing::make_rng;
 using ::seesaw::testing::num_allocations;
-using ::seesaw::testing::uniform;
 
 Status plan_step(const ScheduleCase& c, WorkPlan& plan) {
   Status status = schedule(c.input(), plan);

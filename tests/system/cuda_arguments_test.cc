@@ -15,7 +15,6 @@
 namespace seesaw::testing {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
