@@ -83,6 +83,9 @@ class Launch {
  private:
   const AttentionProblem& problem() const { return plan_.problem; }
 
+  /// Query heads of a KV head: one or more, for plan() takes no other problem.
+  std::int64_t group_size() const { return problem().h_q / problem().h_kv; }
+
   Slot slot(std::int32_t slot_idx) const {
     auto* base = reinterpret_cast<float*>(args_.workspace + plan_.slots_offset +
                                           static_cast<std::size_t>(slot_idx) * plan_.slot_stride);
@@ -113,7 +116,7 @@ class Launch {
         .page_size = problem().page_size,
         .dtype = cache.dtype};
     if (problem().sparsity == Sparsity::kTopK) {
-      const std::int64_t query_idx = item.row_begin / problem().group_size();
+      const std::int64_t query_idx = item.row_begin / group_size();
       keys.columns = static_cast<const std::int32_t*>(args_.indices.data) +
                      request_offset(item.request_idx, args_.indices_request_stride,
                                     args_.indices_token_stride) +
@@ -129,7 +132,7 @@ class Launch {
 
   TileTask tile_task(const WorkItem& item) const {
     const auto element = static_cast<std::int64_t>(size_bytes(args_.q.dtype));
-    const std::int64_t first_head = item.kv_head_idx * problem().group_size();
+    const std::int64_t first_head = item.kv_head_idx * group_size();
     TileTask task{
         .q = static_cast<const std::byte*>(args_.q.data) +
              (request_offset(item.request_idx, args_.q_request_stride, args_.q_token_stride) +
@@ -140,7 +143,7 @@ class Launch {
         .q_head_stride = args_.q_head_stride * element,
         .row_begin = item.row_begin,
         .num_rows = item.row_end - item.row_begin,
-        .group_size = static_cast<std::int32_t>(problem().group_size()),
+        .group_size = static_cast<std::int32_t>(group_size()),
         .d_qk = static_cast<std::int32_t>(problem().d_qk),
         .d_v = static_cast<std::int32_t>(problem().d_v),
         .scale_log2 = algorithm::log2_scale(problem().scale()),
@@ -222,9 +225,9 @@ class Launch {
   void write_row(std::int32_t request_idx, std::int32_t kv_head_idx, std::int32_t row,
                  const State& state, std::span<const float* const> sources,
                  std::span<const float> weights = {}) const {
-    const std::int64_t group_size = problem().group_size();
-    const std::int64_t query_idx = row / group_size;
-    const std::int64_t head_idx = kv_head_idx * group_size + row % group_size;
+    const std::int64_t heads_per_kv = group_size();
+    const std::int64_t query_idx = row / heads_per_kv;
+    const std::int64_t head_idx = kv_head_idx * heads_per_kv + row % heads_per_kv;
     const float sink = args_.attn_sink == nullptr
                            ? -std::numeric_limits<float>::infinity()
                            : args_.attn_sink[head_idx * args_.attn_sink_stride];
