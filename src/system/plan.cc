@@ -81,7 +81,7 @@ Status divide(WorkPlan& plan, const KernelRow& kernel, std::optional<std::int32_
 /// Everything but lengths and division.
 Result<const KernelRow*> begin_plan(const AttentionProblem& problem, const DeviceSpec& device,
                                     const PlanOptions& options, WorkPlan& plan) {
-  const Result<const KernelRow*> kernel = select_kernel(problem, device, plan.reasons);
+  Result<const KernelRow*> kernel = select_kernel(problem, device, plan.reasons);
   if (!kernel) return kernel.status();
   plan.problem = problem;
   plan.device = device;

@@ -16,8 +16,8 @@ Status Forward::run(const Step& step, LatentCache& cache) {
   for (std::int64_t layer_idx = 0; layer_idx < config_.num_layers; ++layer_idx) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(layer_idx)];
     rms_norm(hidden, layer.attention_norm.data(), config_.rms_norm_eps, normed);
-    const Status status = attention_block_.run(step, layer.attention, normed,
-                                               cache.layer(layer_idx), attention_, branch);
+    Status status = attention_block_.run(step, layer.attention, normed, cache.layer(layer_idx),
+                                         attention_, branch);
     if (!status) return status;
     add_scaled(branch.data, 1.0f, num_elements, hidden.data);
     rms_norm(hidden, layer.mlp_norm.data(), config_.rms_norm_eps, normed);

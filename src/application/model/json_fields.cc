@@ -144,7 +144,7 @@ bool JsonFields::boolean(const char* name, std::optional<bool> fallback) {
   return fallback.value_or(false);
 }
 
-std::string JsonFields::text(const char* name, std::optional<std::string> fallback) {
+std::string JsonFields::text(const char* name, const std::optional<std::string>& fallback) {
   const json* value = find(name, fallback.has_value());
   if (value == nullptr) return fallback.value_or("");
   if (value->is_string()) return value->get<std::string>();

@@ -46,7 +46,7 @@ class JsonFields {
   std::int64_t integer_or_null(const char* name, IntegerRange range);
   double number(const char* name, NumberRange range, std::optional<double> fallback = std::nullopt);
   bool boolean(const char* name, std::optional<bool> fallback = std::nullopt);
-  std::string text(const char* name, std::optional<std::string> fallback = std::nullopt);
+  std::string text(const char* name, const std::optional<std::string>& fallback = std::nullopt);
 
   /// Records an error about a field: "FILE: PREFIXname: is VALUE, must be EXPECTED".
   void refuse(StatusCode code, const char* name, std::string_view expected);

@@ -45,7 +45,7 @@ Result<Sampler> Sampler::create(const SamplingOptions& options) {
 }
 
 Result<std::int32_t> Sampler::next(std::span<const float> logits) {
-  const auto largest = find_largest(logits);
+  auto largest = find_largest(logits);
   if (!largest || options_.temperature == 0.0) return largest;
   const double top = logits[static_cast<std::size_t>(largest.value())];
   candidates_.clear();

@@ -170,7 +170,7 @@ Status Session::State::check_room(std::span<const SequenceTokens> batch) const {
 
 Status Session::State::reserve(std::span<const SequenceTokens> batch, Reservation& reservation) {
   for (const auto& [sequence, ids] : batch) {
-    const Status status = reservation.add(sequence, static_cast<std::int64_t>(ids.size()));
+    Status status = reservation.add(sequence, static_cast<std::int64_t>(ids.size()));
     if (!status) return status;
   }
   return Status::ok();
@@ -275,7 +275,7 @@ Status Session::prefill(std::span<const SequenceTokens> batch, LogitsOf logits_o
   logits.resize(num_rows * static_cast<std::size_t>(model().config().vocab_size));
   Reservation reservation(state_->cache.allocator());
   if (Status status = state_->reserve(batch, reservation); !status) return status;
-  const Status status = state_->prefill(batch, reservation, logits_of, logits.data());
+  Status status = state_->prefill(batch, reservation, logits_of, logits.data());
   if (status) reservation.keep();
   return status;
 }
@@ -293,7 +293,7 @@ Status Session::decode(std::span<const SequenceId> sequences, std::span<const st
   if (batch.empty()) return Status::ok();
   Reservation reservation(state_->cache.allocator());
   if (Status status = state_->reserve(batch, reservation); !status) return status;
-  const Status status = state_->decode(batch, reservation, logits.data());
+  Status status = state_->decode(batch, reservation, logits.data());
   if (status) reservation.keep();
   return status;
 }
