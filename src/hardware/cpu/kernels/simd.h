@@ -22,9 +22,8 @@ namespace {
 /// A number known to the compiler where it is used (std::integral_constant would have linkage).
 template <int kValue>
 struct Constant {
-  SEESAW_INLINE constexpr operator int() const {
-    return kValue;
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  SEESAW_INLINE constexpr operator int() const { return kValue; }
 };
 
 /// Calls f(0), f(1), ... f(kCount - 1) with constants, so that f may index arrays of registers.

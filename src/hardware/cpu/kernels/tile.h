@@ -136,9 +136,9 @@ struct Tile {
     // The last vector would write past the row: store it aside, then copy what belongs to it.
     const int rest = task.num_elements - i;
     store_as(task.dtype, tail, 0, mixed_tail(task, i, rest));
-    const int bytes = task.dtype == DType::kFloat32 ? 4 : 2;
-    __builtin_memcpy(static_cast<std::byte*>(task.out) + i * bytes, tail,
-                     static_cast<std::size_t>(rest * bytes));
+    const std::size_t bytes = task.dtype == DType::kFloat32 ? 4 : 2;
+    __builtin_memcpy(static_cast<std::byte*>(task.out) + static_cast<std::size_t>(i) * bytes, tail,
+                     static_cast<std::size_t>(rest) * bytes);
   }
 
  private:
