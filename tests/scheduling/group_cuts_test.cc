@@ -442,7 +442,8 @@ TEST(GroupWorkspace, RegionsFollowEachOtherWithoutOverlap) {
                                    plan.workspace_bytes};
     const std::size_t sizes[] = {bytes(shape.num_slots(), plan.slot_stride),
                                  bytes(shape.num_ranges + 1, sizeof(Cut)),
-                                 bytes(shape.num_groups + 1, 4), bytes(shape.batch, 4),
+                                 bytes(shape.num_groups + 1, 4),
+                                 bytes(shape.batch, 4),
                                  bytes(groups.num_arrivals(), 4),
                                  std::max<std::size_t>(64, bytes(shape.num_sequences() + 1, 8))};
     for (std::size_t i = 0; i < std::size(sizes); ++i) {

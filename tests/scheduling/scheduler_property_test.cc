@@ -116,9 +116,10 @@ TEST(ScheduleProperties, MakespanIsWithinTheProvenBound) {
       const std::int64_t rows = std::get<3>(key) - std::get<2>(key);
       overhead = std::max(overhead, input.cost.fixed_cost(rows) + 2 * input.cost.slot_cost(rows));
     }
-    const auto sum = static_cast<double>(bounds.mean_load + bounds.mean_load / 256 +
-                                         bounds.largest_block + overhead);
-    const double bound = std::max(1.02 * lower_bound, sum * (1 + 1.0 / kCapPrecision) + 2);
+    const std::int64_t sum =
+        bounds.mean_load + bounds.mean_load / 256 + bounds.largest_block + overhead;
+    const double bound =
+        std::max(1.02 * lower_bound, static_cast<double>(sum) * (1 + 1.0 / kCapPrecision) + 2);
     ASSERT_LE(actual, bound) << c.describe();
     if (bound <= 1.05 * lower_bound) ++num_bound_to_five_per_cent;
   }

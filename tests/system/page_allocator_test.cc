@@ -28,14 +28,14 @@ class PageAllocatorTest : public ::testing::Test {
 
 TEST(PageAllocator, RefusesImpossiblePools) {
   try {
-    PageAllocator(-1, 4);
+    const PageAllocator pool(-1, 4);
     FAIL() << "no exception";
   } catch (const Error& error) {
     EXPECT_EQ(error.status().code(), StatusCode::kInvalidArgument);
     EXPECT_STREQ(error.what(), "num_pages: is -1, must be 0 or more");
   }
   try {
-    PageAllocator(8, 0);
+    const PageAllocator pool(8, 0);
     FAIL() << "no exception";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "page_size: is 0, must be at least 1");
