@@ -12,7 +12,7 @@
 
 namespace {
 
-using namespace seesaw;  // NOLINT(google-build-using-namespace): an example reads better so
+using namespace seesaw;
 
 constexpr std::int32_t kNumPages = 6, kPageSize = 4;
 constexpr std::int64_t kLatent = 32, kRope = 8, kDim = kLatent + kRope, kHeads = 4;

@@ -18,7 +18,7 @@
 namespace seesaw {
 namespace {
 
-using namespace seesaw::testing;  // NOLINT(google-build-using-namespace)
+using namespace seesaw::testing;
 
 std::vector<std::int64_t> random_slots(const Shape& shape, Rng& rng) {
   std::vector<std::int64_t> slots(static_cast<std::size_t>(shape.num_slots()));

@@ -17,7 +17,7 @@
 namespace seesaw {
 namespace {
 
-using namespace seesaw::testing;  // NOLINT(google-build-using-namespace)
+using namespace seesaw::testing;
 
 TEST(Convert, RewritesEveryTokenAndNothingElse) {
   Rng rng = make_rng();

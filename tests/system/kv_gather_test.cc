@@ -14,7 +14,7 @@
 namespace seesaw {
 namespace {
 
-using namespace seesaw::testing;  // NOLINT(google-build-using-namespace)
+using namespace seesaw::testing;
 
 struct Requests {
   std::vector<std::int32_t> lengths;
