@@ -128,8 +128,7 @@ lint: ## check format, scripts and, with clang-tidy, the sources
 	@tools/setup.sh lint
 	@tools/sources.sh | xargs -0 clang-format --dry-run --Werror
 	@shellcheck tools/*.sh .ci/run
-	@cmake --preset cpu >/dev/null
-	@tools/sources.sh '*.cc' ':!python' | xargs -0 -n 4 -P $(JOBS) clang-tidy -p build/release --quiet
+	@tools/tidy.sh $(JOBS)
 
 .PHONY: clean
 clean: ## remove the build folder

@@ -22,7 +22,10 @@ case "$goal" in
   bench) packages=("${build_packages[@]}" "${bench_packages[@]}") ;;
   coverage) packages=("${build_packages[@]}" "${test_packages[@]}" "${coverage_packages[@]}") ;;
   fuzz) packages=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
-  lint) packages=("${build_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}") ;;
+  lint)
+    packages=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}")
+    packages+=("${lint_packages[@]}")
+    ;;
   *)
     say "unknown goal '$goal'; must be demo, test, python, bench, coverage, fuzz or lint"
     exit 2
