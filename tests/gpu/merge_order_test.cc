@@ -61,6 +61,40 @@ TEST_F(MergeOrder, FewRowsAndManyTypes) {
   }
 }
 
+/// Whether the last of a sequence's pieces is the first of a group, and another split sequence
+/// begins in its range: two groups then have their first pieces there.
+bool has_groups_in_one_range(const std::vector<Cut>& cuts) {
+  for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const bool ends_one = cuts[i].block_idx > 0;
+    const bool begins_another =
+        cuts[i + 1].block_idx > 0 && cuts[i].sequence_idx < cuts[i + 1].sequence_idx;
+    if (!ends_one || !begins_another) continue;
+    std::size_t first = i;
+    while (Cut{cuts[i].sequence_idx, 0} < cuts[first]) --first;
+    if ((i - first) % kMergeFanIn == 0) return true;
+  }
+  return false;
+}
+
+TEST_F(MergeOrder, TwoGroupsBeginInOneRange) {
+  int num_cases = 0;
+  for (int trial = 0; trial < 2000 && num_cases < 3; ++trial) {
+    // More sequences than workers: ranges hold several.
+    std::vector<std::int32_t> lengths = random_lengths(rng(), 21, 0, 1);
+    lengths[3] = static_cast<std::int32_t>(uniform(rng(), 2000, 5000));
+    lengths[4] = static_cast<std::int32_t>(uniform(rng(), 300, 1500));
+    CaseSpec spec = decode_spec(std::move(lengths), 16);
+    spec.problem.batch = static_cast<std::int64_t>(spec.kv_lengths.size());
+    DeviceSpec device = *test_device();
+    device.num_workers = static_cast<int>(uniform(rng(), 14, 20));
+    const WorkPlan plan = seesaw::plan(spec.problem, device, spec.kv_lengths).value();
+    if (plan.groups.num_arrivals() == 0 || !has_groups_in_one_range(plan.groups.cuts)) continue;
+    ++num_cases;
+    check(spec, device.num_workers, 2);
+  }
+  EXPECT_EQ(num_cases, 3);
+}
+
 /// Rows of a float32 output begin at multiples of eight bytes, not of sixteen.
 TEST_F(MergeOrder, Float32RowsAtEightBytes) {
   CaseSpec spec = decode_spec({500, 333, 90}, 9);

@@ -172,11 +172,9 @@ struct GroupPlan {
   std::size_t arrivals_offset = 0;
   std::size_t scratch_offset = 0;
 
-  /// Of [kMergeLevels, num_ranges, group_size], where workers may merge pieces themselves; else 0.
+  /// Of [kMergeLevels, num_slots], where workers may merge pieces themselves; else 0.
   constexpr std::int64_t num_arrivals() const noexcept {
-    return merges_in_workers(shape)
-               ? std::int64_t{kMergeLevels} * shape.num_ranges * shape.group_size
-               : 0;
+    return merges_in_workers(shape) ? kMergeLevels * shape.num_slots() : 0;
   }
 };
 

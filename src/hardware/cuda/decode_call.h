@@ -55,8 +55,8 @@ struct DecodeCall {
   float* slots = nullptr;
   std::int64_t slot_stride = 0;  // float32 elements
   /// Where not nullptr, the kernel merges the pieces itself, and launch_combine is not called.
-  /// [kMergeLevels, num_ranges, group_size]: how many of the pieces, or of what they were merged
-  /// to, are in their slots; of those whose first lies in that range. All 0 between calls.
+  /// [kMergeLevels, slots]: how many of a group of pieces, or of what they were merged to, are in
+  /// their slots; at the slot of the group's first. All 0 between calls.
   std::int32_t* arrivals = nullptr;
 };
 

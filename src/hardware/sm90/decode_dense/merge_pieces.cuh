@@ -50,14 +50,15 @@ __device__ __forceinline__ int slot_of(const Block<Config>& block, const Pieces&
   return slot * shape.group_size + block.rank;
 }
 
+/// How many of a group are there: counted where what they come to has its slot, for a range may be
+/// the first of a group at either end.
 template <typename Config>
 __device__ __forceinline__ std::int32_t* arrivals_of(const Block<Config>& block,
                                                      const Pieces& pieces,
                                                      const PieceGroup& group) {
-  const GroupShape& shape = block.args->call.shape;
-  const int range = pieces.first_range + group.first;
-  return block.args->call.arrivals + (group.level * shape.num_ranges + range) * shape.group_size +
-         block.rank;
+  const cuda::DecodeCall& call = block.args->call;
+  const int num_slots = call.shape.num_ranges * call.shape.slots_per_range * call.shape.group_size;
+  return call.arrivals + group.level * num_slots + slot_of(block, pieces, group.first);
 }
 
 /// What one of the value warpgroups' threads found, in all of them.
