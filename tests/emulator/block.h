@@ -1,6 +1,7 @@
 // The state of a running launch: threads, their blocks, the machine. Internal to the emulator.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,6 @@
 #include <random>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "emulator/accesses.h"
@@ -140,6 +140,8 @@ struct Block {
 
   int num_threads() const { return static_cast<int>(threads.size()); }
   int num_actors() const { return num_threads() + static_cast<int>(warps.size()) + kCopyActors; }
+  /// Lanes that the warp has.
+  int warp_size(int warp) const { return std::min(kWarp, num_threads() - warp * kWarp); }
   std::uint32_t reader_of_products(int warp) const {
     return static_cast<std::uint32_t>(num_threads() + warp);
   }
@@ -173,10 +175,6 @@ void suspend(const char* waits_for);
 void make_ready(Thread* thread);
 /// What the thread did so far is told apart from what it does next.
 void tick(Thread& thread);
-
-/// Whether it is memory that a kernel declares __shared__ with a fixed size, and that is watched:
-/// where blocks come one after the other.
-bool is_static_shared(const void* at);
 
 /// Whether [address, address + num_bytes) is dynamic shared memory of the block.
 bool is_shared(std::uint32_t address, std::size_t num_bytes, const void* where);

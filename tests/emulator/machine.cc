@@ -211,7 +211,7 @@ const std::uint64_t* exchange(const char* what, std::uint64_t value) {
   }
   std::uint64_t* const values = warp.values[static_cast<std::size_t>(warp.generation % 2)].data();
   values[thread.lane()] = value;
-  const int size = std::min(kWarp, block.num_threads() - thread.warp() * kWarp);
+  const int size = block.warp_size(thread.warp());
   if (++warp.num_arrived < size) {
     suspend(what);
     return values;
@@ -231,7 +231,7 @@ void sync_warp() {
   const Clock before = thread.clock;
   const std::uint64_t* const values =
       exchange("__syncwarp", reinterpret_cast<std::uintptr_t>(&before));
-  const int size = std::min(kWarp, block.num_threads() - thread.warp() * kWarp);
+  const int size = block.warp_size(thread.warp());
   Clock after = before;
   for (int lane = 0; lane < size; ++lane) {
     if (lane != thread.lane()) join(after, *reinterpret_cast<const Clock*>(values[lane]));

@@ -99,14 +99,16 @@ std::pair<const std::byte*, std::size_t> thread_local_memory() {
   return found;
 }
 
-}  // namespace
-
+/// Whether it is memory that a kernel declares __shared__ with a fixed size, and that is watched:
+/// where blocks come one after the other.
 bool is_static_shared(const void* at) {
   static thread_local const auto memory = thread_local_memory();
   const auto* const byte = static_cast<const std::byte*>(at);
   return machine.launch.shared_bytes == 0 && byte >= memory.first &&
          byte < memory.first + memory.second;
 }
+
+}  // namespace
 
 // ------------------------------------------------------------------------------- ordinary accesses
 
@@ -129,16 +131,13 @@ void note(const void* at, std::size_t num_bytes, bool writes, const void* where)
     const auto begin = static_cast<std::size_t>(static_cast<const std::byte*>(at) - machine.shared);
     conflict = writes ? block.accesses.write(access, begin, begin + num_bytes)
                       : block.accesses.read(access, begin, begin + num_bytes);
-  } else if (is_device_memory(at)) {
-    if (!thread->has_waited)
+  } else if (const bool is_global = is_device_memory(at); is_global || is_static_shared(at)) {
+    if (is_global && !thread->has_waited)
       report("device memory is reached before the previous kernel is waited for", where);
+    GlobalAccesses& accesses = is_global ? machine.global : machine.statics;
     const auto begin = reinterpret_cast<std::uintptr_t>(at);
-    conflict = writes ? machine.global.write(block.number, access, begin, begin + num_bytes)
-                      : machine.global.read(block.number, access, begin, begin + num_bytes);
-  } else if (is_static_shared(at)) {
-    const auto begin = reinterpret_cast<std::uintptr_t>(at);
-    conflict = writes ? machine.statics.write(block.number, access, begin, begin + num_bytes)
-                      : machine.statics.read(block.number, access, begin, begin + num_bytes);
+    conflict = writes ? accesses.write(block.number, access, begin, begin + num_bytes)
+                      : accesses.read(block.number, access, begin, begin + num_bytes);
   }
   if (conflict) report(writes ? "a write" : "a read", conflict, where);
 }

@@ -1,8 +1,9 @@
 // Kernels in a row without a gap between them (programmatic dependent launch): a kernel's blocks
 // are placed while the one before still runs, and wait on the device until it has ended.
 //
-// Each kernel that launch_dependent launches calls wait_for_previous_kernel() in every thread before it reads or
-// writes memory, and before it leaves: then "the previous one has ended" holds for all before it.
+// Each kernel that launch_dependent launches calls wait_for_previous_kernel() in every thread
+// before it reads or writes memory, and before it leaves: then "the previous one has ended" holds
+// for all before it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -107,8 +108,8 @@ Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle
   return check_launch(error, name, shape);
 }
 
-/// Launches kKernel, which need not call wait_for_previous_kernel(): it starts when all before it in
-/// the stream have ended. On the current device.
+/// Launches kKernel, which need not call wait_for_previous_kernel(): it starts when all before it
+/// in the stream have ended. On the current device.
 template <auto kKernel, typename... Args>
 Status launch_after_previous(const char* name, const LaunchShape& shape, StreamHandle stream,
                              const Args&... args) {

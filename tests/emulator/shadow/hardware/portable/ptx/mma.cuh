@@ -1,11 +1,10 @@
 // As src/hardware/portable/ptx/mma.cuh.
 #pragma once
 
-#include <bit>
 #include <cmath>
-#include <cstdint>
 
 #include "emulator/device_builtins.h"
+#include "emulator/elements.h"
 
 namespace seesaw::portable {
 
@@ -14,26 +13,17 @@ __attribute__((always_inline)) inline std::uint32_t shared_address(const void* p
 }
 using emulator::load_matrices;
 using emulator::load_transposed;
+using emulator::pack;
 
-template <typename Element>
-float to_float(std::uint16_t bits) {
-  return static_cast<float>(std::bit_cast<Element>(bits));
-}
 template <typename Element>
 void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
-  emulator::multiply_add(c, a, {b0, b1}, &to_float<Element>);
+  emulator::multiply_add(c, a, {b0, b1}, &emulator::to_float<Element>);
 }
 
 template <typename Element>
-std::uint32_t pack(float x, float y) {
-  const Element pair[] = {Element(x), Element(y)};
-  return std::bit_cast<std::uint16_t>(pair[0]) |
-         std::uint32_t{std::bit_cast<std::uint16_t>(pair[1])} << 16;
-}
-template <typename Element>
 float2 unpack(std::uint32_t pair) {
-  return {to_float<Element>(static_cast<std::uint16_t>(pair)),
-          to_float<Element>(static_cast<std::uint16_t>(pair >> 16))};
+  return {emulator::to_float<Element>(static_cast<std::uint16_t>(pair)),
+          emulator::to_float<Element>(static_cast<std::uint16_t>(pair >> 16))};
 }
 
 inline float exp2_approx(float x) { return std::exp2(x); }

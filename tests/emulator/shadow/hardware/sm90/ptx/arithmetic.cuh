@@ -1,10 +1,9 @@
 // As src/hardware/sm90/ptx/arithmetic.cuh.
 #pragma once
 
-#include <bit>
 #include <cmath>
-#include <cstdint>
-#include <type_traits>
+
+#include "emulator/elements.h"
 
 namespace seesaw::sm90::ptx {
 
@@ -14,11 +13,6 @@ inline float exp2_approx(float x) {
   return y < kLeastNormal ? 0 : y;
 }
 
-template <typename Element>
-std::uint32_t pack(float low, float high) {
-  const Element pair[] = {Element(low), Element(high)};  // rounds to the nearest even
-  return std::bit_cast<std::uint16_t>(pair[0]) |
-         std::uint32_t{std::bit_cast<std::uint16_t>(pair[1])} << 16;
-}
+using emulator::pack;
 
 }  // namespace seesaw::sm90::ptx

@@ -1,23 +1,16 @@
 // As src/hardware/sm90/ptx/wgmma.cuh.
 #pragma once
 
-#include <bit>
-#include <cstdint>
-
+#include "emulator/elements.h"
 #include "emulator/machine.h"
 #include "hardware/sm90/ptx/operand.cuh"
 
 namespace seesaw::sm90::ptx {
 
 template <typename Element>
-float to_float(std::uint16_t bits) {
-  return static_cast<float>(std::bit_cast<Element>(bits));
-}
-
-template <typename Element>
 __attribute__((always_inline)) inline void multiply_scores(const std::uint32_t* a, const Operand& b,
                                                            float (&s)[32], bool adds) {
-  emulator::multiply({.to_float = &to_float<Element>,
+  emulator::multiply({.to_float = &emulator::to_float<Element>,
                       .a_registers = a,
                       .b = {b.low, b.high},
                       .d = s,
@@ -28,7 +21,7 @@ __attribute__((always_inline)) inline void multiply_scores(const std::uint32_t* 
 template <typename Element>
 __attribute__((always_inline)) inline void multiply_scores(const Operand& a, const Operand& b,
                                                            float (&s)[32], bool adds) {
-  emulator::multiply({.to_float = &to_float<Element>,
+  emulator::multiply({.to_float = &emulator::to_float<Element>,
                       .a_shared = {a.low, a.high},
                       .b = {b.low, b.high},
                       .d = s,
@@ -39,7 +32,7 @@ __attribute__((always_inline)) inline void multiply_scores(const Operand& a, con
 template <typename Element, int kCount>
 __attribute__((always_inline)) inline void multiply_values(const Operand& a, const Operand& b,
                                                            float (&o)[kCount], bool adds) {
-  emulator::multiply({.to_float = &to_float<Element>,
+  emulator::multiply({.to_float = &emulator::to_float<Element>,
                       .a_shared = {a.low, a.high},
                       .b = {b.low, b.high},
                       .b_along_n = true,
