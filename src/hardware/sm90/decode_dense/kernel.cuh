@@ -35,7 +35,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   cuda::wait_for_previous_kernel();
   cuda::let_next_kernel_start();
-  if (warp == 0) start_lists<kMergesPieces>(args, group, block.rank, block.lists());
+  if (warp < 4) {
+    load_first_queries<Config, Element>(block, group);
+  } else if (warp == 4) {
+    start_lists<kMergesPieces>(args, group, block.rank, block.lists());
+  }
   __syncthreads();
   if (warp < 4) {
     ptx::take_registers<kScoreRegisters>();

@@ -13,9 +13,27 @@
 
 namespace seesaw::sm90::decode_dense {
 
-/// Moves the cursor to the next item and lists it; false where there is none. By a whole warp.
-__device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Lists& lists,
-                                      Cursor& cursor) {
+/// Before the first item of a group.
+__device__ inline Cursor first_cursor(const cuda::DecodeCall& call, int group) {
+  const bool is_one_each = call.shape.num_ranges == call.shape.num_groups;
+  Cursor cursor{};
+  cursor.range_idx = is_one_each ? group : call.first_ranges[group];
+  cursor.range_end = is_one_each ? group + 1 : call.first_ranges[group + 1];
+  cursor.sequence_idx = -1;
+  return cursor;
+}
+
+/// What cuts alone tell of an item.
+struct Place {
+  Cut begin;  // of its range
+  Cut end;
+  int sequence_idx;
+  Sequence sequence;
+  RowRange rows;  // of this block; none: there are no more items
+};
+
+/// Moves the cursor past the next item that has rows of this rank.
+__device__ inline Place next_place(const cuda::DecodeCall& call, int rank, Cursor& cursor) {
   const GroupShape& shape = call.shape;
   while (cursor.range_idx < cursor.range_end) {
     const Cut begin = call.cuts[cursor.range_idx];
@@ -29,33 +47,42 @@ __device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Li
     cursor.sequence_idx = sequence_idx + 1;
     const Sequence sequence = sequence_at(shape, sequence_idx);
     const RowRange rows = rows_of_rank(shape, sequence, rank);
-    if (rows.begin == rows.end) continue;
-
-    const int s_k = call.kv_lengths[sequence.request_idx];
-    const Piece piece = piece_in_range(shape, cursor.range_idx, begin, end, sequence_idx,
-                                       sequence_keys(shape, sequence, s_k));
-    cursor.request_idx = sequence.request_idx;
-    cursor.kv_head_idx = sequence.kv_head_idx;
-    cursor.key_begin = piece.key_begin;
-    cursor.key_end = max(piece.key_begin, min(piece.key_end, keys_of_rows(shape, s_k, rows.end)));
-    cursor.visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1));
-    cursor.tile_idx = -1;
-    // No sum here may pass 2^31 - 1, the largest length.
-    cursor.num_tiles = max(0, cursor.key_end - cursor.key_begin - 1) / kTokens + 1;
-    if (threadIdx.x % 32 == 0) {
-      lists.items[item_place(cursor.num_items)] = {
-          .request_idx = sequence.request_idx,
-          .kv_head_idx = sequence.kv_head_idx,
-          .row_begin = rows.begin,
-          .num_rows = rows.end - rows.begin,
-          .key_end = cursor.key_end,
-          .s_k = s_k,
-          .slot_idx = piece.slot_idx < 0 ? -1 : piece.slot_idx * shape.group_size + rank};
-    }
-    ++cursor.num_items;
-    return true;
+    if (rows.begin < rows.end) return {begin, end, sequence_idx, sequence, rows};
   }
-  return false;
+  return {};
+}
+
+/// Moves the cursor to the next item and lists it; false where there is none. By a whole warp.
+__device__ inline bool open_next_item(const cuda::DecodeCall& call, int rank, Lists& lists,
+                                      Cursor& cursor) {
+  const GroupShape& shape = call.shape;
+  const Place place = next_place(call, rank, cursor);
+  const auto& [begin, end, sequence_idx, sequence, rows] = place;
+  if (rows.begin == rows.end) return false;
+
+  const int s_k = call.kv_lengths[sequence.request_idx];
+  const Piece piece = piece_in_range(shape, cursor.range_idx, begin, end, sequence_idx,
+                                     sequence_keys(shape, sequence, s_k));
+  cursor.request_idx = sequence.request_idx;
+  cursor.kv_head_idx = sequence.kv_head_idx;
+  cursor.key_begin = piece.key_begin;
+  cursor.key_end = max(piece.key_begin, min(piece.key_end, keys_of_rows(shape, s_k, rows.end)));
+  cursor.visible_end = min(cursor.key_end, keys_of_rows(shape, s_k, rows.begin + 1));
+  cursor.tile_idx = -1;
+  // No sum here may pass 2^31 - 1, the largest length.
+  cursor.num_tiles = max(0, cursor.key_end - cursor.key_begin - 1) / kTokens + 1;
+  if (threadIdx.x % 32 == 0) {
+    lists.items[item_place(cursor.num_items)] = {
+        .request_idx = sequence.request_idx,
+        .kv_head_idx = sequence.kv_head_idx,
+        .row_begin = rows.begin,
+        .num_rows = rows.end - rows.begin,
+        .key_end = cursor.key_end,
+        .s_k = s_k,
+        .slot_idx = piece.slot_idx < 0 ? -1 : piece.slot_idx * shape.group_size + rank};
+  }
+  ++cursor.num_items;
+  return true;
 }
 
 /// Lists the tile of keys that a lane is given. Its page numbers are under way when this returns.
@@ -161,13 +188,7 @@ __device__ inline void list_pieces(const cuda::DecodeCall& call, int range_idx, 
 /// The first lists. By a whole warp.
 template <bool kMergesPieces>
 __device__ inline void start_lists(const KernelArgs& args, int group, int rank, Lists& lists) {
-  if (threadIdx.x % 32 == 0) {
-    lists.cursor = {};
-    const bool is_one_each = args.call.shape.num_ranges == args.call.shape.num_groups;
-    lists.cursor.range_idx = is_one_each ? group : args.call.first_ranges[group];
-    lists.cursor.range_end = is_one_each ? group + 1 : args.call.first_ranges[group + 1];
-    lists.cursor.sequence_idx = -1;
-  }
+  if (threadIdx.x % 32 == 0) lists.cursor = first_cursor(args.call, group);
   __syncwarp();
   list_steps(args, rank, 0, lists);
   if constexpr (kMergesPieces) list_pieces(args.call, group, lists);  // pages are under way

@@ -5,6 +5,7 @@
 #include "hardware/sm90/decode_dense/kernel_args.h"
 #include "hardware/sm90/decode_dense/layouts.cuh"
 #include "hardware/sm90/ptx/copy.cuh"
+#include "hardware/sm90/ptx/thread.cuh"
 
 namespace seesaw::sm90::decode_dense {
 
@@ -99,12 +100,11 @@ __device__ __forceinline__ void copy_queries(const Block<Config>& block, const I
 
 /// The queries that go to registers, through a query step's stage. By 128 threads.
 template <typename Config, typename Element>
-__device__ __forceinline__ void load_query_stage(const Block<Config>& block, int idx) {
-  const int stage = idx % Config::kStages;
-  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).facts.item_idx()], 0,
-                                Config::kRegisterColumns,
+__device__ __forceinline__ void load_query_stage(const Block<Config>& block, const Item& item,
+                                                 int stage) {
+  copy_queries<Config, Element>(block, item, 0, Config::kRegisterColumns,
                                 block.base + Shared<Config>::keys(stage, 0));
-  if (threadIdx.x % 128 == 0) {  // nobody waits, but the stage's phases go on in step
+  if (ptx::thread() % 128 == 0) {  // nobody waits, but the stage's phases go on in step
     ptx::arrive(block.barriers().full(stage, 0));
     ptx::arrive(block.barriers().full(stage, 1));
   }
@@ -112,9 +112,8 @@ __device__ __forceinline__ void load_query_stage(const Block<Config>& block, int
 
 /// The queries that stay in shared memory. By 128 threads.
 template <typename Config, typename Element>
-__device__ __forceinline__ void load_shared_queries(const Block<Config>& block, int idx) {
-  copy_queries<Config, Element>(block, block.lists().items[block.step(idx).facts.item_idx()],
-                                Config::kRegisterColumns, Config::kColumns,
+__device__ __forceinline__ void load_shared_queries(const Block<Config>& block, const Item& item) {
+  copy_queries<Config, Element>(block, item, Config::kRegisterColumns, Config::kColumns,
                                 block.base + Shared<Config>::kQuery);
 }
 

@@ -51,33 +51,23 @@ struct ScoreWarpgroup {
     return idx - (facts.has(kFirstTile) ? 2 : 1);
   }
 
-  /// Once in kFillSteps steps: step idx's tile is the first at or after the count-th of them.
-  __device__ __forceinline__ static bool comes_to(int count, int idx, StepFacts facts) {
-    return idx % kFillSteps >= count && tile_before(idx, facts) % kFillSteps < count;
+  /// About a tile of keys, and what the one before has left to be done while its products run. One
+  /// number, for predicates that live that long are spilled.
+  enum Facts : std::uint32_t { kOdd = 1, kLater = 2, kHandOver = 4, kList = 8 };
+
+  /// Once in kFillSteps steps, when the value warpgroups, too, have left those whose places are
+  /// listed anew; which is so when step idx's weights have been handed over.
+  __device__ __forceinline__ static bool lists_after(int idx, StepFacts facts) {
+    return idx % kFillSteps >= 2 && tile_before(idx, facts) % kFillSteps < 2 && idx % kFillSteps < 6;
   }
 
-  /// Lists steps ahead when the value warpgroups, too, have left those whose places are listed
-  /// anew. While the products run, for every warp waits for the slowest.
-  __device__ __forceinline__ void list_ahead(int idx, StepFacts facts) {
-    if (thread() >= 32 || idx % kFillSteps > 6) return;
-    if (comes_to(2, idx, facts)) {
-      list_steps(*block.args, block.rank, (idx / kFillSteps + 1) * kFillSteps, block.lists());
-    } else if (comes_to(4, idx, facts)) {
-      ptx::wait_for_copies();  // of what was listed two tiles ago
-    }
-  }
-
-  /// Everything before the first tile's softmax. Once the queries are asked for, the value
-  /// warpgroups ask for the keys: see load_first_keys.
-  __device__ __forceinline__ void start() {
-    load_query_stage<Config, Element>(block, 0);
-    load_shared_queries<Config, Element>(block, 0);
-    ptx::arrive_block(kWeightsReady);
-#pragma unroll 1
-    for (int i = 2; i < Config::kStages; ++i) load_queries_of(i);
-    take_queries(0);
-    multiply(1, 0, [](int) {});
-    ptx::finish_products(s);
+  /// By the first warp: every warp waits for the slowest, but for products more. next: the tile's
+  /// step after that.
+  __device__ __forceinline__ void list_ahead(std::uint32_t tile, int next) {
+    if (ptx::thread() >= 32) return;
+    ptx::wait_for_copies();  // of what was listed some tiles ago
+    if ((tile & kList) == 0) return;
+    list_steps(*block.args, block.rank, (next / kFillSteps + 1) * kFillSteps, block.lists());
   }
 
   /// Queues the products of one tile of keys; tile_parity counts tiles of keys, idx steps. Queueing
@@ -148,7 +138,14 @@ struct ScoreWarpgroup {
 
   /// The same where the step is queries.
   __device__ __forceinline__ void load_queries_of(int idx) {
-    if (block.step(idx).facts.has(kQuery)) load_query_stage<Config, Element>(block, idx);
+    if (block.step(idx).facts.has(kQuery)) load_query_stage(idx);
+  }
+
+  __device__ __forceinline__ const Item& item_of(int idx) const {
+    return block.lists().items[block.step(idx).facts.item_idx()];
+  }
+  __device__ __forceinline__ void load_query_stage(int idx) {
+    decode_dense::load_query_stage<Config, Element>(block, item_of(idx), idx % Config::kStages);
   }
 
   __device__ __forceinline__ void mask_tile(const Step& step) {
@@ -162,12 +159,9 @@ struct ScoreWarpgroup {
   }
 
   /// After step idx's weights have been handed over the value warpgroups have left the stage of the
-  /// tile before. They refill it unless it is for queries.
-  __device__ __forceinline__ void refill_with_queries(int idx, StepFacts facts, int num_published) {
-    const int refill = tile_before(idx, facts) + Config::kStages;
-    if (num_published > 1 && block.step(refill).facts.has(kQuery)) [[unlikely]] {
-      load_query_stage<Config, Element>(block, refill);
-    }
+  /// tile before, for this step. They refill it unless it is for queries.
+  __device__ __forceinline__ static int refilled_after(int idx, StepFacts facts) {
+    return tile_before(idx, facts) + Config::kStages;
   }
 
   /// The factors that O is owed before this tile are written at once, to the buffer that the tile
@@ -189,7 +183,7 @@ struct ScoreWarpgroup {
       float l = state.l[half];
       l += __shfl_xor_sync(~0u, l, 1);
       l += __shfl_xor_sync(~0u, l, 2);
-      if (lane() % 4 == 0) {
+      if (ptx::thread() % 4 == 0) {
         const int r = row() + 8 * half;
         block.factors().finish[r] = finish_row(*block.args, item, r, state.m[half], l);
       }
@@ -201,13 +195,12 @@ struct ScoreWarpgroup {
     if (Config::kTailColumns > 0 && lane() == 0) ptx::arrive(barriers.tail_free());
   }
 
-  /// Hands the weights of the block's tile-th tile to the value warpgroups, in kPieces pieces.
+  /// Hands the weights of a tile to the value warpgroups, in kPieces pieces.
   static constexpr int kPieces = 7;
-  __device__ __forceinline__ void publish(int piece, int tile,
+  __device__ __forceinline__ void publish(int piece, bool is_later,
                                           const std::uint32_t (&weights)[16]) const {
     if (piece == 0) {  // they have read the tile before
-      if (tile > 0) ptx::sync_block(kWeightsFree);
-      mark(*block.args, TracePoint::kWeightsFree, tile);
+      if (is_later) ptx::sync_block(kWeightsFree);
     } else if (piece < 5) {  // 16 columns
       const int matrix_row = thread() / 32 * 16 + lane() % 16;
       const std::uint32_t to =
@@ -217,60 +210,84 @@ struct ScoreWarpgroup {
       ptx::fence_async_proxy();
     } else {
       ptx::arrive_block(kWeightsReady);
-      mark(*block.args, TracePoint::kPublished, tile);
     }
   }
 };
 
+/// Asks for the first item's queries, while another warp makes the lists: cuts tell whose they are.
+/// Before the keys, or queries would stand behind these in the queues of memory. By the warpgroup.
+template <typename Config, typename Element>
+__device__ __forceinline__ void load_first_queries(const Block<Config>& block, int group) {
+  Cursor cursor = first_cursor(block.args->call, group);
+  const Place place = next_place(block.args->call, block.rank, cursor);
+  if (place.rows.begin == place.rows.end) return;
+  const Item item{.request_idx = place.sequence.request_idx,
+                  .kv_head_idx = place.sequence.kv_head_idx,
+                  .row_begin = place.rows.begin,
+                  .num_rows = place.rows.end - place.rows.begin};
+  load_query_stage<Config, Element>(block, item, 0);
+  load_shared_queries<Config, Element>(block, item);
+}
+
 template <typename Config, typename Element>
 __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) {
   using Self = ScoreWarpgroup<Config, Element>;
+  if (block.step(0).facts.has(kEnd)) return;
   Self self(block);
-  int num_tiles = 0;  // published
-  if (!block.step(0).facts.has(kEnd)) {
-    self.start();
-    StepFacts facts = block.step(1).facts;
-    for (int idx = 1;;) {
-      self.leave_tail();
-      const bool is_last = facts.has(kLastTile);
-      const bool has_next = !is_last || !block.step(idx + 1).facts.has(kEnd);
-      const int next = is_last ? idx + 2 : idx + 1;
-      if (is_last && has_next) [[unlikely]] {
-        ptx::sync_warpgroup(kScoreBarrier);  // all have read the queries
-        load_shared_queries<Config, Element>(block, idx + 1);
+#pragma unroll 1
+  for (int i = 2; i < Config::kStages; ++i) self.load_queries_of(i);
+  self.take_queries(0);
+  std::uint32_t weights[16] = {};  // of the tile before
+  std::uint32_t tile = 0;
+  for (int idx = 1, count = 0;; ++count) {
+    self.multiply(idx, tile & Self::kOdd, [&](int step) {
+      const int at = step - Config::kPublishStep;
+      if ((tile & Self::kHandOver) != 0 && at >= 0 && at % 2 == 0 && at / 2 < Self::kPieces) {
+        self.publish(at / 2, true, weights);
+        if (at == 0) mark(*block.args, TracePoint::kWeightsFree, count - 1);
+        if (at / 2 == Self::kPieces - 1) mark(*block.args, TracePoint::kPublished, count - 1);
       }
-      if (facts.has(kMasked)) [[unlikely]]
-        self.mask_tile(block.step(idx));
-      std::uint32_t weights[16];
-      self.weigh_tile(num_tiles & 1, weights);
-      mark(*block.args, TracePoint::kWeighed, num_tiles);
+    });
+    mark(*block.args, TracePoint::kQueued, count);
+    self.list_ahead(tile, idx);
+    const StepFacts facts = block.step(idx).facts;
+    ptx::finish_products(self.s);
+    mark(*block.args, TracePoint::kScoresDone, count);
 
-      if (is_last) [[unlikely]] {
-        self.publish(0, num_tiles, weights);
-        self.finish_item(block.step(idx));
-#pragma unroll
-        for (int piece = 1; piece < Self::kPieces; ++piece) {
-          self.publish(piece, num_tiles, weights);
-        }
-        self.refill_with_queries(idx, facts, num_tiles + 1);
-        if (!has_next) return;
-        self.take_queries(idx + 1);
-      }
-      self.multiply(next, num_tiles + 1 & 1, [&](int step) {
-        const int at = step - Config::kPublishStep;
-        if (!is_last && at >= 0 && at % 2 == 0 && at / 2 < Self::kPieces) {
-          self.publish(at / 2, num_tiles, weights);
-        }
-      });
-      ++num_tiles;
-      mark(*block.args, TracePoint::kQueued, num_tiles);
-      if (!is_last) self.refill_with_queries(idx, facts, num_tiles);
-      self.list_ahead(idx, facts);
-      facts = block.step(next).facts;
-      ptx::finish_products(self.s);
-      mark(*block.args, TracePoint::kScoresDone, num_tiles);
-      idx = next;
+    self.leave_tail();
+    const bool is_last = facts.has(kLastTile);
+    const bool has_next = !is_last || !block.step(idx + 1).facts.has(kEnd);
+    if (is_last && has_next) [[unlikely]] {
+      ptx::sync_warpgroup(kScoreBarrier);  // all have read the queries
+      load_shared_queries<Config, Element>(block, self.item_of(idx + 1));
     }
+    if (facts.has(kMasked)) [[unlikely]]
+      self.mask_tile(block.step(idx));
+    self.weigh_tile(tile & Self::kOdd, weights);
+    mark(*block.args, TracePoint::kWeighed, count);
+
+    // Of the block's first tile at once, too: the next one's keys may come much later, and until
+    // P V is done nothing is asked for in its place.
+    const bool is_later = (tile & Self::kLater) != 0;
+    const int refilled = Self::refilled_after(idx, facts);
+    const bool is_refilled = is_later && block.step(refilled).facts.has(kQuery);
+    tile = (~tile & Self::kOdd) | Self::kLater;
+    if (Self::lists_after(idx, facts)) tile |= Self::kList;
+    if (is_last || is_refilled || !is_later) [[unlikely]] {
+      self.publish(0, is_later, weights);
+      if (is_last) self.finish_item(block.step(idx));
+#pragma unroll
+      for (int piece = 1; piece < Self::kPieces; ++piece) self.publish(piece, true, weights);
+      mark(*block.args, TracePoint::kPublished, count);
+      if (is_refilled) self.load_query_stage(refilled);
+      if (!has_next) return;
+      if (is_last) self.take_queries(idx + 1);
+#pragma unroll
+      for (int i=0;i<16;++i) weights[i] = 0;
+    } else {
+      tile |= Self::kHandOver;
+    }
+    idx += is_last ? 2 : 1;
   }
 }
 

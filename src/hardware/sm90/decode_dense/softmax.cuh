@@ -21,10 +21,11 @@ struct RowPair {
 /// Hides the scores of row `half` from column `end` of the tile on.
 __device__ __forceinline__ void mask(float (&s)[32], int half, int end) {
   const int first = threadIdx.x % 4 * 2;
+  end = max(end, 0) - first;  // of the thread's own scores
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
-    if (8 * j + first >= end) s[4 * j + 2 * half] = -INFINITY;
-    if (8 * j + first + 1 >= end) s[4 * j + 2 * half + 1] = -INFINITY;
+    if (8 * j >= end) s[4 * j + 2 * half] = -INFINITY;
+    if (8 * j + 1 >= end) s[4 * j + 2 * half + 1] = -INFINITY;
   }
 }
 

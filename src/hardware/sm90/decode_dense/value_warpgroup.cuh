@@ -70,7 +70,6 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
   for (float& x : o) x = 0;
 #endif
   if (block.step(0).facts.has(kEnd)) return;
-  ptx::sync_block(kWeightsReady);
   if (threadIdx.x % 128 == 0) load_first_keys(block, half);
   int idx = 1;
   for (int count = 0;; ++count) {
