@@ -276,7 +276,7 @@ TEST_F(Combine, MoreSequencesThanAGridIsHigh) {
 TEST_F(Combine, MorePiecesThanThreads) {  // of a block: their states are read twice
   for (const std::vector<int>& pieces : {std::vector<int>{600}, {1, 2, 1, 1, 75, 1, 2, 1, 1, 1}}) {
     Division division = divide(pieces, 3, 1, true, 0.1, rng());
-    division.shape.num_groups = 2;  // so few workers that a warp takes a row's runs one by one
+    division.shape.num_groups = 1;  // so few workers that a warp takes a row's runs one by one
     check(make_slots(division, 64, rng()), DType::kFloat32);
     division.shape.num_groups = division.shape.num_ranges;
     check(make_slots(division, 64, rng()), DType::kFloat32);
