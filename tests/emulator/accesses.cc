@@ -99,6 +99,14 @@ bool GlobalAccesses::knows(int block, const Clock& clock, const Known& known) {
                               : clock.knows_of(known.block, known.moment);
 }
 
+bool GlobalAccesses::is_written(std::uintptr_t begin, std::uintptr_t end) const {
+  for (std::uintptr_t at = begin / kWordBytes; at * kWordBytes < end; ++at) {
+    const auto found = words_.find(at);
+    if (found != words_.end() && found->second.writer.moment.tick != 0) return true;
+  }
+  return false;
+}
+
 Conflict GlobalAccesses::read(int block, const Access& access, std::uintptr_t begin,
                               std::uintptr_t end) {
   Conflict found;

@@ -77,6 +77,9 @@ class GlobalAccesses {
     words_.clear();
     atomics_.clear();
   }
+  /// Whether any of it was.
+  bool is_written(std::uintptr_t begin, std::uintptr_t end) const;
+
   Conflict read(int block, const Access& access, std::uintptr_t begin, std::uintptr_t end);
   Conflict write(int block, const Access& access, std::uintptr_t begin, std::uintptr_t end);
 

@@ -199,4 +199,11 @@ std::int32_t load_acquire(const std::int32_t* at) {
 
 void wait_for_previous_kernel() { machine.thread->has_waited = true; }
 
+void let_next_kernel_start() {
+  if (!machine.thread->has_waited) {
+    report("the next kernel may start before the previous one has ended",
+           __builtin_return_address(0));
+  }
+}
+
 }  // namespace seesaw::emulator

@@ -154,7 +154,8 @@ struct Machine {
   Thread* thread = nullptr;     // that runs now; nullptr: the host
   std::byte* shared = nullptr;  // dynamic, of the running block, once asked for
   GlobalAccesses global;
-  GlobalAccesses statics;  // of the block's shared memory of fixed size
+  GlobalAccesses previous;  // those of the kernel before, where that may be running
+  GlobalAccesses statics;   // of the block's shared memory of fixed size
   std::mt19937_64 random;
   bool is_stuck = false;
 

@@ -104,6 +104,8 @@ TEST(Emulator, FindsFaultsOfThreads) {
       {Fault::kComesTwice, "twice by one thread"},
       {Fault::kBeyondShared, "outside of the block's shared memory"},
       {Fault::kBeforePrevious, "before the previous kernel"},
+      {Fault::kReadsPreviousEarly, "before the wait, of what the previous kernel writes"},
+      {Fault::kLetsNextStartEarly, "may start before the previous one has ended"},
       {Fault::kReadsOthersEarly, "does not happen after"},
       {Fault::kDivergentWarp, "lanes of a warp are at"},
   };

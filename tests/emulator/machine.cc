@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <utility>
 
 #include "emulator/block.h"
 #include "emulator/device_builtins.h"
@@ -159,7 +160,7 @@ void run(const Launch& launch, const std::function<void()>& body) {
   machine.body = &body;
   machine.shared = shared_memory_of(launch.name);
   machine.is_stuck = false;
-  machine.global.reset();
+  machine.previous = std::exchange(machine.global, {});
   blockDim = {launch.block[0], launch.block[1], launch.block[2]};
   gridDim = {launch.grid[0], launch.grid[1], launch.grid[2]};
   std::vector<int> numbers(launch.grid[0] * launch.grid[1] * launch.grid[2]);

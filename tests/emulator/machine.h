@@ -79,6 +79,12 @@ std::int32_t count_around(std::int32_t* at, std::int32_t last);
 std::int32_t load_acquire(const std::int32_t* at);
 
 void wait_for_previous_kernel();
+/// Reported before the wait.
+void let_next_kernel_start();
+/// A load that is right if the kernel before, which may be running, does not write what it reads.
+void load_before_wait(const void* from, void* to, std::size_t num_bytes);
+/// The host, or a copy in the stream, comes between two kernels: none is running.
+void end_kernels();
 
 // -------------------------------------------------------------------------------- copies, products
 

@@ -148,6 +148,24 @@ void note_read(const void* at, std::size_t num_bytes, const void* where) {
   note(at, num_bytes, false, where);
 }
 
+void load_before_wait(const void* from, void* to, std::size_t num_bytes) {
+  const void* const where = __builtin_return_address(0);
+  Thread& thread = *machine.thread;
+  const auto begin = reinterpret_cast<std::uintptr_t>(from);
+  if (!thread.has_waited && machine.previous.is_written(begin, begin + num_bytes)) {
+    report("a load before the wait, of what the previous kernel writes", where);
+  }
+  std::memcpy(to, from, num_bytes);
+  const bool has_waited = std::exchange(thread.has_waited, true);
+  note(from, num_bytes, false, where);
+  thread.has_waited = has_waited;
+}
+
+void end_kernels() {
+  machine.global.reset();
+  machine.previous.reset();
+}
+
 void note_write(const void* at, std::size_t num_bytes, const void* where) {
   note(at, num_bytes, true, where);
 }

@@ -137,8 +137,12 @@ __global__ void sum_numbers(const SumArgs args) {
   extern __shared__ __align__(1024) unsigned char memory[];
   const auto base = static_cast<std::uint32_t>(__cvta_generic_to_shared(memory));
   const Fault fault = args.fault;
-  if (fault != Fault::kBeforePrevious) cuda::wait_for_previous_kernel();
   const unsigned thread = threadIdx.x;
+  int before = cuda::load_before_wait(args.numbers + thread);
+  if (fault == Fault::kReadsPreviousEarly) before = cuda::load_before_wait(args.result);
+  if (fault == Fault::kLetsNextStartEarly) cuda::let_next_kernel_start();
+  if (fault != Fault::kBeforePrevious) cuda::wait_for_previous_kernel();
+  if (before < 0) return;
   int* const words = reinterpret_cast<int*>(memory);
 
   // From global memory.
@@ -205,7 +209,9 @@ int sum(Fault fault) {
                      .fault = fault};
   const cuda::LaunchShape shape{
       .grid = dim3(kBlocks), .block = dim3(kThreads), .shared_bytes = kSumBytes};
-  (void)cuda::launch_dependent<&sum_numbers>("planted", shape, nullptr, args);
+  for (int call = 0; call < (fault == Fault::kReadsPreviousEarly ? 2 : 1); ++call) {
+    (void)cuda::launch_dependent<&sum_numbers>("planted", shape, nullptr, args);
+  }
   return *args.result;
 }
 

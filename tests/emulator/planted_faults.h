@@ -19,14 +19,16 @@ enum class Fault : std::uint8_t {
   kNoBarrierInitFence,     // before a bulk copy counts towards a barrier
   kReadsCopyEarly,         // before the thread waited for its copies
   kEndsBeforeCopy,
-  kTooFewArrive,       // at a named barrier
-  kComesTwice,         // to a named barrier
-  kWrongCount,         // of bytes that a barrier expects
-  kBeyondShared,       // an address
-  kBeforePrevious,     // device memory before the previous kernel is waited for
-  kReadsOthersEarly,   // another block's writes, without its count
-  kDivergentWarp,      // lanes at different exchanges
-  kDifferentProducts,  // the warpgroup's threads do not agree
+  kTooFewArrive,        // at a named barrier
+  kComesTwice,          // to a named barrier
+  kWrongCount,          // of bytes that a barrier expects
+  kBeyondShared,        // an address
+  kBeforePrevious,      // device memory before the previous kernel is waited for
+  kReadsPreviousEarly,  // what the previous kernel writes, by load_before_wait
+  kLetsNextStartEarly,  // before the previous kernel is waited for
+  kReadsOthersEarly,    // another block's writes, without its count
+  kDivergentWarp,       // lanes at different exchanges
+  kDifferentProducts,   // the warpgroup's threads do not agree
 };
 
 /// How the operands of a product come to be where it reads them.

@@ -135,12 +135,14 @@ cudaError_t cudaFree(void* data) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t num_bytes, cudaMemcpyKind,
                             cudaStream_t) {
   seesaw::emulator::enqueue([=] {
+    seesaw::emulator::end_kernels();
     if (num_bytes > 0) std::memcpy(to, from, num_bytes);
   });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t num_bytes, cudaStream_t) {
   seesaw::emulator::enqueue([=] {
+    seesaw::emulator::end_kernels();
     if (num_bytes > 0) std::memset(to, byte, num_bytes);
   });
   return cudaSuccess;

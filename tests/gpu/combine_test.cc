@@ -248,7 +248,7 @@ TEST_F(Combine, ManySequencesOfFewPieces) {
     }
 }
 
-TEST_F(Combine, ManyRangesOfASequence) {  // looked at together where they are more than the groups
+TEST_F(Combine, FewerGroupsThanRanges) {  // as fixed pieces have: blocks take several rows
   for (int most : {2, 16, 60}) {
     Division division = divide(random_pieces(rng(), 40, most), 40, 1, false, 0.3, rng());
     division.shape.num_groups = 7;
@@ -273,6 +273,28 @@ TEST_F(Combine, MoreSequencesThanAGridIsHigh) {
   check(make_slots(division, 16, rng()), DType::kFloat32);
 }
 
+TEST_F(Combine, MorePiecesThanThreads) {  // of a block: their states are read twice
+  for (const std::vector<int>& pieces : {std::vector<int>{600}, {1, 2, 1, 1, 75, 1, 2, 1, 1, 1}}) {
+    Division division = divide(pieces, 3, 1, true, 0.1, rng());
+    division.shape.num_groups = 1;  // so few workers that a warp takes a row's runs one by one
+    check(make_slots(division, 64, rng()), DType::kFloat32);
+    division.shape.num_groups = division.shape.num_ranges;
+    check(make_slots(division, 64, rng()), DType::kFloat32);
+  }
+}
+
+TEST_F(Combine, FewerRangesThanSequences) {
+  for (int most : {2, 40}) {
+    std::vector<int> pieces = random_pieces(rng(), 50, 2);
+    pieces.resize(120, 1);
+    std::shuffle(pieces.begin(), pieces.end(), rng());
+    pieces[70] = most;
+    const Division division = divide(pieces, 5, 1, true, 0.1, rng());
+    ASSERT_LT(division.shape.num_ranges, 120);
+    check(make_slots(division, 128, rng()), DType::kFloat32);
+  }
+}
+
 TEST_F(Combine, AnyNumberOfColumns) {
   for (int d_v : {1, 3, 4, 7, 36, 127, 128, 130, 256, 260, 576, 1024}) {
     for (const std::vector<int>& pieces : {std::vector<int>{40}, {2, 3, 1, 9, 2}}) {
@@ -291,9 +313,9 @@ TEST_F(Combine, Sinks) {
   }
 }
 
-TEST_F(Combine, BitsDoNotDependOnTheKernelOrTheRun) {
-  // The same pieces alone, where columns are spread over blocks, and among sequences enough for a
-  // warp a row.
+TEST_F(Combine, BitsDoNotDependOnTheGridOrTheRun) {
+  // The same pieces alone, where warps share them, and among so many sequences that a warp has all
+  // of a row's.
   const int num_pieces = 37;
   const Slots alone = make_slots(divide({num_pieces}, 16, 1, false, 0, rng()), 512, rng());
   std::vector<int> pieces(100, 1);

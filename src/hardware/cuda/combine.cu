@@ -1,9 +1,12 @@
 // Merges the pieces of split sequences: docs/kernels/combine.md.
 //
-// Two kernels for one sum. merge_rows gives a row to a warp: many rows of few pieces. merge_columns
-// gives 128 columns of a row to a block and spreads the pieces over its warps: few rows of many
-// pieces. Both add in the order of split_row.cuh, so that a row's bits do not depend on which one
-// ran.
+// A block takes a row and some or all of its columns; its warps share the pieces, a run of them
+// each at a time, and all loads of a run are in flight at once.
+//
+// What a block has to do is known before the decode kernel has ended: the cuts were written before
+// that kernel began, so they are read, and everything that follows from them is computed, before
+// the wait (dependent_launch.cuh says why that is allowed). Behind the wait are only the slots and
+// the output.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -20,305 +23,304 @@
 namespace seesaw::cuda {
 namespace {
 
-constexpr int kRowsPerBlock = 8;     // merge_rows: its warps
-constexpr int kVectorsPerPass = 2;   // merge_rows: of kWarpColumns, a pass over the pieces
-constexpr int kMaxWarps = 17;        // merge_columns: 136 pieces at once, more than Hopper has SMs
-constexpr int kMaxSpan = kWarp - 1;  // ranges whose cuts a warp looks at in one load
-constexpr std::uint32_t kMaxGridY = 65535;  // more spans than this take turns
+constexpr int kMaxWarps = 17;  // of a block: 136 pieces at once, more than Hopper has SMs
+constexpr int kMaxThreads = kMaxWarps * kWarp;
+constexpr int kWarpsOnWorker = 32;  // that a multiprocessor holds at once: 64 registers a thread
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kBoundWarps = kMaxWarps;  // there, and where columns are loaded one by one, it takes
+constexpr int kUnalignedBoundWarps = kMaxWarps;  // more registers
+#else
+constexpr int kBoundWarps = kWarpsOnWorker;
+constexpr int kUnalignedBoundWarps = 28;
+#endif
 
-/// The grid, the same for any lengths. x: a part of a tile's rows (and of their columns), for each
-/// rank. y: in merge_rows a span of ranges, in merge_columns a sequence.
+/// The grid, the same for any lengths. x: rows of a sequence, of which a block may take several.
+/// y: sequences, or where those are more, ranges; more than a grid is high take turns. z: groups of
+/// column parts.
 struct MergeGrid {
-  std::int32_t num_parts = 1;
-  std::uint32_t ranges_per_span = 1;
-  std::uint32_t num_spans = 1;
+  bool by_range = false;
+  std::uint32_t height = 1;         // sequences or ranges
+  std::int32_t num_rows = 1;        // of all ranks
+  std::int32_t num_tile_rows = 1;   // of a rank
+  std::int32_t num_part_warps = 1;  // column parts of a block
+  std::int32_t num_run_warps = 1;   // that share the pieces; each column part has so many
+  std::int32_t num_waits = 1;       // start_after_previous()
 };
 
-// -------------------------------------------------------------------------- many rows, few pieces
+// ------------------------------------------------------------------------- which pieces there are
 
-/// Calls merge(SplitSequence) for every sequence whose first piece lies in the ranges [begin, end).
-/// All lanes of a warp take part.
-template <typename Merge>
-__device__ void for_each_split(const DecodeCall& call, std::uint32_t begin, std::uint32_t end,
-                               const Merge& merge) {
+/// The sequence of which the first of several pieces lies in that range; where there is none, one
+/// of no ranges. By a whole warp.
+__device__ SplitSequence split_from_range(const DecodeCall& call, std::uint32_t range_idx) {
   const unsigned lane = threadIdx.x % kWarp;
-  const Cut here = load_cut(call, begin + lane);
-  const Cut next{__shfl_down_sync(kAllLanes, here.sequence_idx, 1),
-                 __shfl_down_sync(kAllLanes, here.block_idx, 1)};
-  const bool begins = begin + lane < end && begins_split_sequence(here, next);
+  const Cut here = load_cut(call, range_idx + lane);
+  const auto cut_of = [&](int other) -> Cut {
+    return {__shfl_sync(kAllLanes, here.sequence_idx, other),
+            __shfl_sync(kAllLanes, here.block_idx, other)};
+  };
+  const Cut begin = cut_of(0);
+  const Cut end = cut_of(1);
+  if (!begins_split_sequence(begin, end)) return {};
+  // Its last piece's range is the one whose end is the first cut in another sequence.
+  unsigned others = __ballot_sync(kAllLanes, lane > 1 && here.sequence_idx != end.sequence_idx);
+  std::uint32_t base = range_idx;
 #pragma unroll 1
-  for (unsigned left = __ballot_sync(kAllLanes, begins); left != 0; left &= left - 1) {
-    const unsigned first_lane = __ffs(static_cast<int>(left)) - 1;
-    SplitSequence split;
-    split.sequence_idx = __shfl_sync(kAllLanes, next.sequence_idx, first_lane);
-    split.first_range = begin + first_lane;
-    // Its last piece's range is the one whose end is the first cut in another sequence.
-    unsigned others =
-        __ballot_sync(kAllLanes, lane > first_lane + 1 && here.sequence_idx != split.sequence_idx);
-    std::uint32_t base = begin;
-#pragma unroll 1
-    while (others == 0) {
-      base += kWarp;
-      others =
-          __ballot_sync(kAllLanes, load_cut(call, base + lane).sequence_idx != split.sequence_idx);
-    }
-    split.num_ranges = static_cast<int>(base - split.first_range) + __ffs(others) - 1;
-    merge(split);
+  while (others == 0) {
+    base += kWarp;
+    const Cut cut = load_cut(call, base + lane);
+    others = __ballot_sync(kAllLanes, cut.sequence_idx != end.sequence_idx);
   }
+  return {end.sequence_idx, range_idx,
+          static_cast<std::int32_t>(base - range_idx) + __ffs(static_cast<int>(others)) - 1};
 }
 
-/// The same for the spans of this block.
-template <typename Merge>
-__device__ void for_each_split(const DecodeCall& call, const MergeGrid& grid, const Merge& merge) {
+/// Ranges [begin, begin + size), in the last of which that does not begin after it a place lies.
+struct Search {
+  std::uint32_t begin;
+  std::uint32_t size;
+
+  /// Of cuts `step` apart, so many do not come after the place.
+  __device__ void narrow(std::uint32_t step, int num_before) {
+    const std::uint32_t skipped = static_cast<std::uint32_t>(num_before - 1) * step;
+    begin += skipped;
+    size = min(step, size - skipped);
+  }
+  /// To the one range.
+  __device__ void finish(const DecodeCall& call, const Cut& place) {
+#pragma unroll 1
+    while (size > 1) {
+      const std::uint32_t step = (size - 1) / kWarp + 1;
+      const Cut cut = load_cut(call, begin + threadIdx.x % kWarp * step);
+      narrow(step, __popc(__ballot_sync(kAllLanes, cut <= place)));
+    }
+  }
+};
+
+/// The sequence with the ranges that it touches; whole where that is one. By a whole warp: no warp
+/// waits for another, and the cuts of all ranges of a Hopper GPU come in one latency.
+__device__ SplitSequence split_of_sequence(const DecodeCall& call, std::int32_t sequence_idx) {
+  constexpr int kCutsPerLane = 5;
+  const Cut first_place{sequence_idx, 0};
+  const Cut last_place{sequence_idx, INT32_MAX};
   const auto num_ranges = static_cast<std::uint32_t>(call.shape.num_ranges);
-#pragma unroll 1
-  for (std::uint32_t span = blockIdx.y; span < grid.num_spans; span += gridDim.y) {
-    const std::uint32_t begin = span * grid.ranges_per_span;
-    for_each_split(call, begin, min(begin + grid.ranges_per_span, num_ranges), merge);
+  const std::uint32_t step = (num_ranges - 1) / (kCutsPerLane * kWarp) + 1;
+  Cut cuts[kCutsPerLane];
+#pragma unroll
+  for (int i = 0; i < kCutsPerLane; ++i) {
+    cuts[i] = load_cut(call, (threadIdx.x % kWarp + i * kWarp) * step);
   }
-}
-
-/// o of the row's pieces in kVectorsPerPass times kWarpColumns columns from `column` of this lane.
-template <bool kAligned>
-__device__ void sum_pieces(const SplitRow& row, float m_of_lane, float max_log2, int column,
-                           std::int32_t d_v, float4 (&sum)[kVectorsPerPass]) {
-  constexpr int kAtOnce = kAligned ? 2 : 1;  // pieces whose loads are in flight together
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int num_pieces = row.num_pieces();
-#pragma unroll 1
-  for (int chunk = 0; chunk < num_pieces; chunk += kWarp) {
-    const float m_log2 = chunk == 0 ? m_of_lane : row.state(chunk + lane).m_log2;
-    const float lane_weight = weight(m_log2, max_log2);
-#pragma unroll 1
-    for (int run = chunk; run < min(num_pieces, chunk + kWarp); run += kRunPieces) {
-      float4 run_sum[kVectorsPerPass] = {};
-#pragma unroll 1
-      for (int i = run; i < min(num_pieces, run + kRunPieces); i += kAtOnce) {
-        float weights[kAtOnce];
-        float4 o[kAtOnce][kVectorsPerPass];
+  int num_before_first = 0;
+  int num_before_last = 0;
 #pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) {
-          weights[k] = __shfl_sync(kAllLanes, lane_weight, i + k - chunk);  // 0 past the last
-          const float* piece_o = row.o(i + k);
-#pragma unroll
-          for (int v = 0; v < kVectorsPerPass; ++v) {
-            o[k][v] = weights[k] != 0
-                          ? load_columns<kAligned>(piece_o, column + v * kWarpColumns, d_v)
-                          : float4{};
-          }
-        }
-#pragma unroll
-        for (int k = 0; k < kAtOnce; ++k) {
-#pragma unroll
-          for (int v = 0; v < kVectorsPerPass; ++v) add_weighted(run_sum[v], weights[k], o[k][v]);
-        }
-      }
-#pragma unroll
-      for (int v = 0; v < kVectorsPerPass; ++v) add(sum[v], run_sum[v]);
-    }
+  for (int i = 0; i < kCutsPerLane; ++i) {
+    num_before_first += __popc(__ballot_sync(kAllLanes, cuts[i] <= first_place));
+    num_before_last += __popc(__ballot_sync(kAllLanes, cuts[i] <= last_place));
   }
+  Search first{0, num_ranges};
+  Search last{0, num_ranges};
+  first.narrow(step, num_before_first);
+  last.narrow(step, num_before_last);
+  first.finish(call, first_place);
+  last.finish(call, last_place);
+  return {sequence_idx, first.begin, static_cast<std::int32_t>(last.begin - first.begin) + 1};
 }
 
-template <typename Out, bool kAligned>
-__device__ void merge_row(const DecodeCall& call, const SplitRow& row, const Sequence& sequence,
-                          std::int32_t q_row) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const PieceState piece = row.state(lane);
-  const PieceState whole =
-      merge_states(row.num_pieces(), [&](int i) { return i == lane ? piece : row.state(i); });
-  const OutputRow output(call, sequence, q_row);
-  const RowResult result = output.finish(whole.m_log2, whole.l);
-  if (lane == 0) output.store_lse(result.lse);
-  const OutputColumns<Out> columns = output.columns<Out>();
-#pragma unroll 1
-  for (int begin = 0; begin < call.d_v; begin += kVectorsPerPass * kWarpColumns) {
-    const int column = begin + 4 * lane;
-    float4 sum[kVectorsPerPass] = {};
-    if (result.o_factor != 0) {
-      sum_pieces<kAligned>(row, piece.m_log2, whole.m_log2, column, call.d_v, sum);
-    }
-#pragma unroll
-    for (int v = 0; v < kVectorsPerPass; ++v) {
-      columns.store(column + v * kWarpColumns, sum[v], result.o_factor);
-    }
-  }
-}
-
-template <typename Out, bool kAligned>
-__global__ void __launch_bounds__(kRowsPerBlock* kWarp, 3)
-    merge_rows(const __grid_constant__ DecodeCall call, const MergeGrid grid) {
-  wait_for_previous_kernel();
-  let_next_kernel_start();
-  const int part = static_cast<int>(blockIdx.x) % grid.num_parts;
-  const int rank = static_cast<int>(blockIdx.x) / grid.num_parts;
-  const int row = part * kRowsPerBlock + static_cast<int>(threadIdx.x) / kWarp;
-  for_each_split(call, grid, [&](const SplitSequence& split) {
-    const Sequence sequence = sequence_at(call.shape, split.sequence_idx);
-    const RowRange rows = rows_of_rank(call.shape, sequence, rank);
-    if (rows.begin + row >= rows.end) return;
-    merge_row<Out, kAligned>(call, SplitRow(call, split, rank, row), sequence, rows.begin + row);
-  });
-}
-
-// -------------------------------------------------------------------------- few rows, many pieces
+// ------------------------------------------------------------------------------------ their sum
 
 /// What the warps of a block give each other.
-struct ColumnSums {
-  float m_log2[kMaxWarps * kRunPieces];  // of the first pieces
-  float l[kMaxWarps * kRunPieces];
+struct BlockSums {
+  float m_log2[kMaxThreads];  // of the first pieces
+  float l[kMaxThreads];
+  float late_m_log2[kMaxWarps][kRunPieces];  // of a warp's run, where not among those
   float4 runs[kMaxWarps][kWarp];
+  float sink;
 };
 
-/// The number of cuts that are not after the first and not after the second target, less one: the
-/// ranges in which they lie. All threads of the block take part; each looks at one cut of many.
-struct RangePair {
-  std::uint32_t first = 0;
-  std::uint32_t second = 0;
-};
-__device__ RangePair find_ranges(const DecodeCall& call, const Cut& first, const Cut& second) {
-  const Cut targets[2] = {first, second};
-  std::uint32_t found[2] = {0, 0};
-  std::uint32_t sizes[2];
-  sizes[0] = sizes[1] = static_cast<std::uint32_t>(call.shape.num_ranges);
+/// In a loop of as many turns as the host says, one: a compiler moves behind a wait what needs not
+/// be before it, but not behind a loop.
+__device__ void start_after_previous(int num_waits) {
 #pragma unroll 1
-  while (sizes[0] > 1 || sizes[1] > 1) {
-    Cut cuts[2];
-    std::uint32_t steps[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      steps[i] = (sizes[i] - 1) / blockDim.x + 1;
-      cuts[i] = load_cut(call, found[i] + min(threadIdx.x * steps[i], sizes[i]));
-    }
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const bool is_before = threadIdx.x * steps[i] < sizes[i] && cuts[i] <= targets[i];
-      const std::uint32_t last = static_cast<std::uint32_t>(__syncthreads_count(is_before)) - 1;
-      found[i] += last * steps[i];
-      sizes[i] = min(steps[i], sizes[i] - last * steps[i]);
-    }
+  for (int i = 0; i < num_waits; ++i) {
+    wait_for_previous_kernel();
+    let_next_kernel_start();
   }
-  return {found[0], found[1]};
 }
 
-/// The sum over the run of this warp. The lane k has m of the piece whose o is o[k].
+/// The sum over a run. The lane k has m of the piece whose o is o[k].
 __device__ float4 sum_run(float m_of_lane, float max_log2, const float4 (&o)[kRunPieces]) {
   const float lane_weight = weight(m_of_lane, max_log2);
   float4 sum{};
 #pragma unroll
   for (int k = 0; k < kRunPieces; ++k) {
-    // Its o, read before its weight was known, may be infinite where the weight is 0.
+    // Its o, read before its weight was known, may be anything where the weight is 0.
     const float piece_weight = __shfl_sync(kAllLanes, lane_weight, k);
     add_weighted(sum, piece_weight, piece_weight != 0 ? o[k] : float4{});
   }
   return sum;
 }
 
-/// Columns [column, column + 4) of the row's o, divided by nothing, in the lanes of warp 0, and its
-/// state in all threads. Each warp takes every num_warps-th run; all loads of a run are in flight
-/// at once, and do not wait for the weights, which need the maximum of all pieces.
-template <bool kAligned>
-__device__ PieceState sum_columns(const SplitRow& row, int column, std::int32_t d_v,
-                                  ColumnSums& shared, float4& sum) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int num_warps = static_cast<int>(blockDim.x) / kWarp;
+/// A row of a rank, and the column parts that the block has warps for. By all threads, thread i of
+/// which brings the state of piece i. Of each column part, warp `run` takes every num_run_warps-th
+/// run. Its loads do not wait for the weights, which need the maximum of all pieces, nor for what
+/// tells which of them count.
+template <typename Out, bool kAligned>
+__device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const SplitSequence& split,
+                          int rank, int row_in_tile, BlockSums& shared) {
+  const Sequence sequence = sequence_at(call.shape, split.sequence_idx);
+  const RowRange rows = rows_of_rank(call.shape, sequence, rank);
+  if (rows.begin + row_in_tile >= rows.end) return;
+
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % kWarp;
+  const int warp = thread / kWarp;
+  const int part_warp = warp / grid.num_run_warps;
+  const int run = warp - part_warp * grid.num_run_warps;
+  const int part = static_cast<int>(blockIdx.z) * grid.num_part_warps + part_warp;
+  const int column = part * kWarpColumns + 4 * lane;
+  const SplitRow row(call, split, rank, row_in_tile);
+  const OutputRow output(call, sequence, rows.begin + row_in_tile);
+  OutputColumns<Out> columns = output.columns<Out>();  // from this lane's on
+  columns.out += column;
+  columns.d_v -= column;
+  const float* const sink_at = output.sink();
+  if (sink_at != nullptr && thread == 0) shared.sink = load_before_wait(sink_at);
+
   const int num_runs = (row.num_pieces() + kRunPieces - 1) / kRunPieces;
-  PieceState whole;
-#pragma unroll 1
-  for (int round = 0; round < num_runs; round += num_warps) {
-    const int first_piece = (round + warp) * kRunPieces;
-    const PieceState piece = lane < kRunPieces ? row.state(first_piece + lane) : PieceState{};
-    float4 o[kRunPieces];
+  int first_piece = run * kRunPieces;  // of the warp's run
+  const float* line = row.line(first_piece) + column;
+  float4 o[kRunPieces];
+  const auto load_run = [&] {
+    const int num_pieces = columns.d_v > 0 ? row.num_pieces() - first_piece : 0;
 #pragma unroll
     for (int k = 0; k < kRunPieces; ++k) {
-      const bool has_keys = __shfl_sync(kAllLanes, piece.m_log2, k) != -INFINITY;
-      o[k] = has_keys ? load_columns<kAligned>(row.o(first_piece + k), column, d_v) : float4{};
+      const float* const at = line + k * row.piece_stride() + (k == 0 ? row.shift(first_piece) : 0);
+      o[k] = k < num_pieces ? load_columns<kAligned>(at, column, call.d_v) : float4{};
     }
-    if (round == 0) {
-      if (lane < kRunPieces) {
-        shared.m_log2[first_piece + lane] = piece.m_log2;
-        shared.l[first_piece + lane] = piece.l;
-      }
-      __syncthreads();
-      whole = merge_states(row.num_pieces(), [&](int i) {
-        return i < num_warps * kRunPieces ? PieceState{shared.m_log2[i], shared.l[i]}
-                                          : row.state(i);
-      });
-    }
-    shared.runs[warp][lane] = sum_run(piece.m_log2, whole.m_log2, o);
-    __syncthreads();
-    if (warp == 0) {
-      for (int i = 0; i < min(num_warps, num_runs - round); ++i) add(sum, shared.runs[i][lane]);
-    }
-    __syncthreads();  // before the next sums overwrite these
+  };
+
+  start_after_previous(grid.num_waits);
+  PieceState whole;
+  const bool is_long = row.num_pieces() > static_cast<int>(blockDim.x);  // the block reads it twice
+  if (is_long) {
+    whole = merge_states(row.num_pieces(), [&](int i) { return row.stored_state(i).state(); });
   }
-  return whole;
+  load_run();
+  // Behind the run's loads, for the compiler would put the wait for these before the last of those.
+  const PieceState own = row.stored_state(thread).state();
+  shared.m_log2[thread] = own.m_log2;
+  shared.l[thread] = own.l;
+  __syncthreads();
+  if (!is_long) {
+    whole = merge_states(row.num_pieces(), [&](int i) -> PieceState {
+      return {shared.m_log2[i], shared.l[i]};
+    });
+  }
+  const float* m_of_run = shared.m_log2 + first_piece;
+  float4 sum{};
+#pragma unroll 1
+  for (int round = 0; true; round += grid.num_run_warps) {
+    const float4 run_sum = sum_run(m_of_run[lane % kRunPieces], whole.m_log2, o);
+    if (grid.num_run_warps == 1) {
+      add(sum, run_sum);
+    } else {
+      shared.runs[warp][lane] = run_sum;
+      __syncthreads();
+      const int num_sums = run == 0 ? min(grid.num_run_warps, num_runs - round) : 0;
+      for (int i = 0; i < num_sums; ++i) add(sum, shared.runs[warp + i][lane]);
+    }
+    if (round + grid.num_run_warps >= num_runs) break;
+    first_piece += grid.num_run_warps * kRunPieces;
+    line += grid.num_run_warps * kRunPieces * row.piece_stride();
+    m_of_run += grid.num_run_warps * kRunPieces;
+    if (is_long) {
+      m_of_run = shared.late_m_log2[warp];
+      __syncwarp();  // the last ones have been read
+      const PieceState late = row.stored_state(first_piece + lane % kRunPieces).state();
+      if (lane < kRunPieces) shared.late_m_log2[warp][lane] = late.m_log2;
+      __syncwarp();
+    }
+    load_run();
+    if (grid.num_run_warps > 1) __syncthreads();  // the last sums have been read
+  }
+  if (run != 0) return;
+  const RowResult result = output.finish(whole.m_log2, whole.l, shared.sink);
+  if (column == 0) output.store_lse(result.lse);
+  columns.store(0, result.o_factor != 0 ? sum : float4{}, result.o_factor);
 }
 
 template <typename Out, bool kAligned>
-__global__ void __launch_bounds__(kMaxWarps* kWarp, 1)
-    merge_columns(const __grid_constant__ DecodeCall call, const MergeGrid grid) {
-  __shared__ ColumnSums shared;
-  wait_for_previous_kernel();
-  let_next_kernel_start();
-  const auto sequence_idx = static_cast<std::int32_t>(blockIdx.y);
-  const RangePair ranges = find_ranges(call, {sequence_idx, 0}, {sequence_idx, INT32_MAX});
-  if (ranges.first == ranges.second) return;  // whole
-
-  const int part = static_cast<int>(blockIdx.x) % grid.num_parts;
-  const int rank = static_cast<int>(blockIdx.x) / grid.num_parts;
-  const int num_column_parts = (call.d_v + kWarpColumns - 1) / kWarpColumns;
-  const int row_in_tile = part / num_column_parts;
-  const Sequence sequence = sequence_at(call.shape, sequence_idx);
-  const RowRange rows = rows_of_rank(call.shape, sequence, rank);
-  const std::int32_t row = rows.begin + row_in_tile;
-  if (row >= rows.end) return;
-
-  const SplitSequence split{sequence_idx, ranges.first,
-                            static_cast<std::int32_t>(ranges.second - ranges.first) + 1};
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int column = part % num_column_parts * kWarpColumns + 4 * lane;
-  float4 sum{};
-  const PieceState whole = sum_columns<kAligned>(SplitRow(call, split, rank, row_in_tile), column,
-                                                 call.d_v, shared, sum);
-  if (threadIdx.x >= kWarp) return;
-  const OutputRow output(call, sequence, row);
-  const RowResult result = output.finish(whole.m_log2, whole.l);
-  if (column == 0) output.store_lse(result.lse);
-  output.columns<Out>().store(column, result.o_factor != 0 ? sum : float4{}, result.o_factor);
+__global__ void __launch_bounds__(kWarp*(kAligned ? kBoundWarps : kUnalignedBoundWarps), 1)
+    merge_pieces(const __grid_constant__ DecodeCall call, const __grid_constant__ MergeGrid grid) {
+  __shared__ BlockSums shared;
+#pragma unroll 1
+  for (std::uint32_t y = blockIdx.y; y < grid.height; y += gridDim.y) {
+    const SplitSequence split = grid.by_range
+                                    ? split_from_range(call, y)
+                                    : split_of_sequence(call, static_cast<std::int32_t>(y));
+    if (split.num_ranges < 2) continue;
+#pragma unroll 1
+    for (int i = static_cast<int>(blockIdx.x); i < grid.num_rows;
+         i += static_cast<int>(gridDim.x)) {
+      const int rank = i / grid.num_tile_rows;
+      merge_row<Out, kAligned>(call, grid, split, rank, i - rank * grid.num_tile_rows, shared);
+      __syncthreads();  // before the next row's states and sums overwrite these
+    }
+  }
+  start_after_previous(grid.num_waits);  // who had nothing to merge has not waited
 }
 
 // ----------------------------------------------------------------------------------------- launch
 
-/// Rows of a tile that any sequence fills.
-std::int32_t rows_of_tile(const GroupShape& shape) {
-  return std::min(shape.rows_per_tile, shape.num_rows());
-}
+constexpr std::int64_t kBlockWarps = 8;  // more only for more runs than that
+constexpr std::int64_t kMostRows = 8;  // of a block: one sequence may be all that there is to merge
+constexpr std::int64_t kMaxGridY = 65535;
 
-/// Many pieces a sequence, and so few rows that a warp a row would leave most of the device idle.
-bool has_few_rows(const GroupShape& shape) {
-  constexpr std::int64_t kFewRows = 1024;
-  const std::int64_t num_rows =
-      shape.num_sequences() * shape.group_size * std::int64_t{rows_of_tile(shape)};
-  return num_rows <= kFewRows && shape.num_ranges >= kRunPieces * shape.num_sequences();
-}
+constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
-/// Ranges in which one sequence is expected to begin: as many as each has in kPieces. Elsewhere
-/// one, so that no block gets two sequences.
-std::uint32_t ranges_per_span(const GroupShape& shape) {
-  if (shape.num_ranges == shape.num_groups) return 1;
-  return static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(shape.num_ranges / shape.num_sequences(), 1, kMaxSpan));
-}
-
-/// Warps of a block of merge_columns, a run each: for twice the mean number of pieces where there
-/// are several sequences, whose lengths may differ.
-std::int32_t warps_for_columns(const GroupShape& shape) {
+/// How many pieces of a sequence to be ready for at once; any number is merged.
+std::int64_t expected_pieces(const GroupShape& shape) {
   const std::int64_t num_sequences = shape.num_sequences();
-  const std::int64_t pieces =
-      num_sequences == 1 ? shape.num_ranges : 2 * (shape.num_ranges / num_sequences);
-  return static_cast<std::int32_t>(
-      std::clamp<std::int64_t>((pieces + kRunPieces - 1) / kRunPieces, 1, kMaxWarps));
+  const std::int64_t mean = shape.num_ranges / num_sequences;
+  // Fixed pieces are no more than that; else sequences of several lengths share the ranges.
+  if (num_sequences == 1 || shape.num_ranges != shape.num_groups) return mean;
+  return 2 * mean;
+}
+
+/// All blocks on the device at once where that can be: else warps take several runs one after the
+/// other, then blocks several rows.
+MergeGrid choose_grid(const DecodeCall& call, LaunchShape& launch_shape) {
+  const GroupShape& shape = call.shape;
+  const std::int64_t num_sequences = shape.num_sequences();
+  const std::int64_t height = std::min<std::int64_t>(shape.num_ranges, num_sequences);
+  const std::int64_t num_tile_rows = std::min(shape.rows_per_tile, shape.num_rows());
+  const std::int64_t num_rows = shape.group_size * num_tile_rows;
+  const std::int64_t num_workers = std::int64_t{shape.num_groups} * shape.group_size;
+  const std::int64_t num_parts = ceil_div(call.d_v, kWarpColumns);
+  const std::int64_t num_runs =
+      std::clamp<std::int64_t>(ceil_div(expected_pieces(shape), kRunPieces), 1, kMaxWarps);
+
+  std::int64_t run_warps = 0;
+  std::int64_t part_warps = 0;
+  std::int64_t num_groups = 0;
+  std::int64_t waves = 0;
+  for (std::int64_t rounds = 1; rounds == 1 || (waves > 1 && run_warps > 1); ++rounds) {
+    run_warps = ceil_div(num_runs, rounds);
+    num_groups =
+        ceil_div(num_parts, std::clamp<std::int64_t>(kBlockWarps / run_warps, 1, num_parts));
+    part_warps = ceil_div(num_parts, num_groups);
+    const std::int64_t capacity = num_workers * (kWarpsOnWorker / (part_warps * run_warps));
+    waves = ceil_div(height * num_rows * num_groups, capacity);
+  }
+  launch_shape.grid.x = static_cast<unsigned>(ceil_div(num_rows, std::min(waves, kMostRows)));
+  launch_shape.grid.y = static_cast<unsigned>(std::min(height, kMaxGridY));
+  launch_shape.grid.z = static_cast<unsigned>(num_groups);
+  launch_shape.block.x = static_cast<unsigned>(kWarp * part_warps * run_warps);
+  return {.by_range = shape.num_ranges < num_sequences,
+          .height = static_cast<std::uint32_t>(height),
+          .num_rows = static_cast<std::int32_t>(num_rows),
+          .num_tile_rows = static_cast<std::int32_t>(num_tile_rows),
+          .num_part_warps = static_cast<std::int32_t>(part_warps),
+          .num_run_warps = static_cast<std::int32_t>(run_warps)};
 }
 
 bool are_slots_aligned(const DecodeCall& call) {
@@ -328,26 +330,10 @@ bool are_slots_aligned(const DecodeCall& call) {
 
 template <typename Out, bool kAligned>
 Status launch(const DecodeCall& call, StreamHandle stream) {
-  const GroupShape& shape = call.shape;
-  MergeGrid grid;
-  grid.ranges_per_span = ranges_per_span(shape);
-  grid.num_spans = (static_cast<std::uint32_t>(shape.num_ranges) - 1) / grid.ranges_per_span + 1;
-  const bool by_columns = has_few_rows(shape);
   LaunchShape launch_shape;
-  if (by_columns) {
-    launch_shape.grid.y = static_cast<unsigned>(shape.num_sequences());
-    launch_shape.block.x = static_cast<unsigned>(kWarp * warps_for_columns(shape));
-    grid.num_parts = rows_of_tile(shape) * ((call.d_v + kWarpColumns - 1) / kWarpColumns);
-  } else {
-    launch_shape.grid.y = std::min(grid.num_spans, kMaxGridY);
-    launch_shape.block.x = kRowsPerBlock * kWarp;
-    grid.num_parts = (rows_of_tile(shape) + kRowsPerBlock - 1) / kRowsPerBlock;
-  }
-  launch_shape.grid.x = static_cast<unsigned>(grid.num_parts * shape.group_size);
-  return by_columns ? launch_dependent<merge_columns<Out, kAligned>>("merge_columns", launch_shape,
-                                                                     stream, call, grid)
-                    : launch_dependent<merge_rows<Out, kAligned>>("merge_rows", launch_shape,
-                                                                  stream, call, grid);
+  const MergeGrid grid = choose_grid(call, launch_shape);
+  return launch_dependent<merge_pieces<Out, kAligned>>("merge_pieces", launch_shape, stream, call,
+                                                       grid);
 }
 
 template <typename Out>

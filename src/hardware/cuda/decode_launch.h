@@ -40,8 +40,9 @@ std::string why_not_portable(const AttentionProblem& problem, const DeviceSpec& 
 DecodeTraits portable_traits(const AttentionProblem& problem);
 Status launch_decode_portable(const DecodeCall& call, StreamHandle stream);
 
-/// Merges the slots of split sequences into out and lse: after either kernel, in the same stream.
-/// Launched as a programmatic dependent: it waits for the kernel's end on the device.
+/// Merges the slots of split sequences into out and lse: right after either kernel, in the same
+/// stream. Launched as a programmatic dependent: it waits for the kernel's end on the device, but
+/// reads the cuts before, so whoever wrote those must come before that kernel.
 Status launch_combine(const DecodeCall& call, StreamHandle stream);
 
 }  // namespace seesaw::cuda

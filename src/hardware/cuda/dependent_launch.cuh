@@ -3,7 +3,10 @@
 //
 // Each kernel that launch_dependent launches calls wait_for_previous_kernel() in every thread
 // before it reads or writes memory, and before it leaves: then "the previous one has ended" holds
-// for all before it.
+// for all before it. It calls let_next_kernel_start() only behind that wait. So when a kernel's
+// blocks run, only the one right before it may still be running: all before that one have ended,
+// and what they wrote may be read at once, by load_before_wait(). That is for a kernel that always
+// comes right after one it knows, for memory that this one does not write: combine.cu.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -30,6 +33,13 @@ __device__ __forceinline__ void let_next_kernel_start() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
+}
+
+/// Loads what the kernel right before this one in the stream does not write; the wait may come
+/// later. From L2: nothing that an L1 has kept is taken.
+template <typename T>
+__device__ __forceinline__ T load_before_wait(const T* from) {
+  return __ldcg(from);
 }
 
 /// What was found out about a kernel on a device. The code that the driver loaded decides, not the

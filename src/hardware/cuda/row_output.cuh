@@ -90,20 +90,26 @@ class OutputRow {
     sink_offset_ = head * call.attn_sink_stride;
   }
 
-  /// As algorithm::finalize.
-  __device__ RowResult finish(float m_log2, float l) const {
+  /// Where its head's attention sink is; nullptr: there are none.
+  __device__ const float* sink() const {
+    return call_.attn_sink != nullptr ? call_.attn_sink + sink_offset_ : nullptr;
+  }
+
+  /// As algorithm::finalize. `sink`: what is at sink(), or anything.
+  __device__ RowResult finish(float m_log2, float l, float sink) const {
     RowResult result;
     if (l == 0) return result;
     constexpr float kLog2E = 1.44269504088896340736f;
     constexpr float kLn2 = 0.69314718055994530942f;
     const float lse_log2 = m_log2 + log2f(l);
     float sink_excess = 0;
-    if (call_.attn_sink != nullptr) {
-      sink_excess = exp2f(call_.attn_sink[sink_offset_] * kLog2E - lse_log2);
-    }
+    if (call_.attn_sink != nullptr) sink_excess = exp2f(sink * kLog2E - lse_log2);
     result.o_factor = 1.0f / (l * (1.0f + sink_excess));
     result.lse = lse_log2 * kLn2;
     return result;
+  }
+  __device__ RowResult finish(float m_log2, float l) const {
+    return finish(m_log2, l, l != 0 && sink() != nullptr ? *sink() : 0);
   }
 
   __device__ void store_lse(float lse) const {

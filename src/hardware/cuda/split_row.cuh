@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "hardware/cuda/decode_call.h"
+#include "hardware/cuda/dependent_launch.cuh"
 
 namespace seesaw::cuda {
 
@@ -30,12 +31,26 @@ struct PieceState {
   float l = 0;
 };
 
-/// Unsigned, so that the cuts of a warp's lanes past the last range have a number too.
+/// Unsigned, so that the cuts of a warp's lanes past the last range have a number too: they are the
+/// end of the row. May be called before the wait for the decode kernel.
 __device__ Cut load_cut(const DecodeCall& call, std::uint32_t range_idx) {
   const std::uint32_t idx = min(range_idx, static_cast<std::uint32_t>(call.shape.num_ranges));
-  const int2 cut = __ldcg(reinterpret_cast<const int2*>(call.cuts) + idx);
+  const int2 cut = load_before_wait(reinterpret_cast<const int2*>(call.cuts) + idx);
   return {cut.x, cut.y};
 }
+
+/// What memory holds about a piece of a row: its slot, and between which blocks of keys it lies,
+/// which tells whether anybody wrote that slot. To ask for all of it does not wait for any of it.
+struct StoredState {
+  float m_log2 = 0;
+  float l = 0;
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+
+  __device__ PieceState state() const {
+    return begin == end || l == 0 ? PieceState{} : PieceState{m_log2, l};
+  }
+};
 
 /// One row of one rank of a split sequence: its states and its o in the slots.
 class SplitRow {
@@ -45,35 +60,40 @@ class SplitRow {
       : call_(call), split_(split), row_in_tile_(row_in_tile) {
     const GroupShape& shape = call.shape;
     const std::int64_t rank_stride = call.slot_stride;
-    range_stride_ = shape.slots_per_range * shape.group_size * rank_stride;
-    second_o_ = call.slots + (std::int64_t{split.first_range} + 1) * range_stride_ +
-                rank * rank_stride + std::int64_t{row_in_tile} * call.d_v;
-    first_o_ = second_o_ - shape.group_size * rank_stride;  // the last slot of the range before
+    piece_stride_ = shape.slots_per_range * shape.group_size * rank_stride;
+    line_ = call.slots + split.first_range * piece_stride_ + rank * rank_stride +
+            std::int64_t{row_in_tile} * call.d_v;
+    first_shift_ = piece_stride_ - shape.group_size * rank_stride;
   }
 
   __device__ int num_pieces() const { return split_.num_ranges; }
 
-  __device__ const float* o(int piece_idx) const {
-    return piece_idx == 0 ? first_o_ : second_o_ + (piece_idx - 1) * range_stride_;
-  }
+  /// o of the pieces stands in line, but for that of the first piece, which is shifted: it is in
+  /// the last slot of its range.
+  __device__ const float* line(int piece_idx) const { return line_ + piece_idx * piece_stride_; }
+  __device__ std::int64_t piece_stride() const { return piece_stride_; }
+  __device__ std::int64_t shift(int piece_idx) const { return piece_idx == 0 ? first_shift_ : 0; }
 
-  /// Loads what it may not need (a slot that nobody wrote) rather than wait for the cuts.
-  __device__ PieceState state(int piece_idx) const {
+  /// Past the last piece, what an empty range has.
+  __device__ StoredState stored_state(int piece_idx) const {
     if (piece_idx >= split_.num_ranges) return {};
     const std::int32_t rows_after = call_.shape.rows_per_tile - row_in_tile_;
-    const float* const m = o(piece_idx) + rows_after * call_.d_v + row_in_tile_;
-    const PieceState state{__ldcg(m), __ldcg(m + call_.shape.rows_per_tile)};
-    const std::uint32_t range_idx = split_.first_range + static_cast<std::uint32_t>(piece_idx);
-    const bool is_empty_range = load_cut(call_, range_idx) == load_cut(call_, range_idx + 1);
-    return is_empty_range || state.l == 0 ? PieceState{} : state;
+    const float* const o = line(piece_idx) + shift(piece_idx);
+    const float* const m = o + rows_after * call_.d_v + row_in_tile_;
+    // The first and the last piece are not empty; beyond them the cuts are in other sequences.
+    StoredState stored{__ldcg(m), __ldcg(m + call_.shape.rows_per_tile), -1, INT32_MAX};
+    const Cut* const cuts = call_.cuts + split_.first_range + piece_idx;
+    if (piece_idx > 0) stored.begin = load_before_wait(&cuts[0].block_idx);
+    if (piece_idx < split_.num_ranges - 1) stored.end = load_before_wait(&cuts[1].block_idx);
+    return stored;
   }
 
  private:
   const DecodeCall& call_;
   const SplitSequence& split_;
-  const float* first_o_ = nullptr;
-  const float* second_o_ = nullptr;
-  std::int64_t range_stride_ = 0;
+  const float* line_ = nullptr;
+  std::int64_t piece_stride_ = 0;
+  std::int64_t first_shift_ = 0;
   std::int32_t row_in_tile_ = 0;
 };
 
@@ -108,16 +128,13 @@ __device__ PieceState merge_states(int num_pieces, const StateOf& state_of) {
   return {m_log2, sum.l};
 }
 
-/// Columns [column, column + 4) of a row of o; those from d_v on are 0.
+/// Columns [column, column + 4) of a row, from the first of them, which is before d_v; those that
+/// are not are 0.
 template <bool kAligned>
 __device__ float4 load_columns(const float* o, int column, int d_v) {
-  if (kAligned) {
-    return column < d_v ? __ldcg(reinterpret_cast<const float4*>(o + column)) : float4{};
-  }
-  return {column < d_v ? __ldcg(o + column) : 0.0f,
-          column + 1 < d_v ? __ldcg(o + column + 1) : 0.0f,
-          column + 2 < d_v ? __ldcg(o + column + 2) : 0.0f,
-          column + 3 < d_v ? __ldcg(o + column + 3) : 0.0f};
+  if (kAligned) return __ldcg(reinterpret_cast<const float4*>(o));
+  return {__ldcg(o), column + 1 < d_v ? __ldcg(o + 1) : 0.0f,
+          column + 2 < d_v ? __ldcg(o + 2) : 0.0f, column + 3 < d_v ? __ldcg(o + 3) : 0.0f};
 }
 
 __device__ void add_weighted(float4& sum, float weight, const float4& o) {

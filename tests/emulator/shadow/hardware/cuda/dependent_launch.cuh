@@ -10,7 +10,13 @@
 namespace seesaw::cuda {
 
 inline void wait_for_previous_kernel() { emulator::wait_for_previous_kernel(); }
-inline void let_next_kernel_start() {}
+inline void let_next_kernel_start() { emulator::let_next_kernel_start(); }
+template <typename T>
+T load_before_wait(const T* from) {
+  T loaded;
+  emulator::load_before_wait(from, &loaded, sizeof(T));
+  return loaded;
+}
 
 template <auto kKernel, typename... Args>
 Status launch_dependent(const char* name, const LaunchShape& shape, StreamHandle,
