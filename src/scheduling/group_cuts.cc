@@ -18,6 +18,7 @@ struct ModeConstants {
 };
 constexpr ModeConstants kThroughput = {3, 2};
 constexpr ModeConstants kLatency = {3, 1};
+constexpr ModeConstants kSpread = {3, 1};  // in both: groups that get nothing are no gain
 constexpr ModeConstants kFixedPieces = {3, 1};
 // Batch-invariant mode: part of its results, so a change changes bits.
 constexpr std::int32_t kBatchInvariantPieces = 16;
@@ -99,8 +100,11 @@ CutRule choose_rule(const GroupInput& input, const GroupShape& shape) {
     rule.blocks_per_piece = std::max(1, kBatchInvariantKeysPerPiece / input.tokens_per_block);
   } else {
     const bool spread = shape.num_sequences() <= shape.num_groups;
-    apply(spread ? CutRule::Kind::kSpread : CutRule::Kind::kFlow,
-          input.mode == ScheduleMode::kLatency ? kLatency : kThroughput);
+    if (spread) {
+      apply(CutRule::Kind::kSpread, kSpread);
+    } else {
+      apply(CutRule::Kind::kFlow, input.mode == ScheduleMode::kLatency ? kLatency : kThroughput);
+    }
   }
   return rule;
 }

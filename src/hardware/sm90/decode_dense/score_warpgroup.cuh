@@ -58,7 +58,8 @@ struct ScoreWarpgroup {
   /// Once in kFillSteps steps, when the value warpgroups, too, have left those whose places are
   /// listed anew; which is so when step idx's weights have been handed over.
   __device__ __forceinline__ static bool lists_after(int idx, StepFacts facts) {
-    return idx % kFillSteps >= 2 && tile_before(idx, facts) % kFillSteps < 2 && idx % kFillSteps < 6;
+    return idx % kFillSteps >= 2 && tile_before(idx, facts) % kFillSteps < 2 &&
+           idx % kFillSteps < 6;
   }
 
   /// By the first warp: every warp waits for the slowest, but for products more. next: the tile's
@@ -266,7 +267,7 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
     self.weigh_tile(tile & Self::kOdd, weights);
     mark(*block.args, TracePoint::kWeighed, count);
 
-    // Of the block's first tile at once, too: the next one's keys may come much later, and until
+    // At once, too, of the block's first tile: the next one's keys may come much later, and until
     // P V is done nothing is asked for in its place.
     const bool is_later = (tile & Self::kLater) != 0;
     const int refilled = Self::refilled_after(idx, facts);
@@ -283,7 +284,7 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
       if (!has_next) return;
       if (is_last) self.take_queries(idx + 1);
 #pragma unroll
-      for (int i=0;i<16;++i) weights[i] = 0;
+      for (int i = 0; i < 16; ++i) weights[i] = 0;
     } else {
       tile |= Self::kHandOver;
     }

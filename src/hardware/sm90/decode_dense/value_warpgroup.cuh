@@ -60,8 +60,6 @@ template <typename Config, typename Element, bool kMergesPieces>
 __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, int half) {
   using Memory = Shared<Config>;
   const RowFactors& factors = block.factors();
-  const int row = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
-  const int named_barrier = kValueBarrier + half;
 
   float o[Config::kOutputs];
 #if __CUDACC_VER_MAJOR__ == 12 && __CUDACC_VER_MINOR__ < 9
@@ -73,6 +71,10 @@ __device__ __forceinline__ void run_value_warpgroup(const Block<Config>& block, 
   if (threadIdx.x % 128 == 0) load_first_keys(block, half);
   int idx = 1;
   for (int count = 0;; ++count) {
+    // What follows from it is not kept from tile to tile: few registers are free beside O.
+    const int thread = ptx::thread();
+    const int row = thread % 128 / 32 * 16 + thread % 32 / 4;
+    const int named_barrier = kValueBarrier - 1 + thread / 128;
     // Read now: once the weights are free, other steps may be listed there.
     const StepFacts facts = block.step(idx).facts;
     const bool is_end = facts.has(kLastTile) && block.step(idx + 1).facts.has(kEnd);
