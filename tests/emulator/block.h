@@ -121,6 +121,7 @@ struct Warpgroup {
   std::deque<SharedProduct> products;  // not asked for by all threads
   std::int64_t num_done = 0;
   std::vector<Thread*> waiting;
+  std::vector<Thread*> meeting;  // at wgmma.fence
 };
 
 struct Block {

@@ -66,6 +66,7 @@ TEST(Emulator, FindsFaultsOfProducts) {
       {by_threads, Fault::kNoProxyFence, "an ordinary write without fence.proxy.async"},
       {by_threads, Fault::kOverwritesOperands, "does not happen after a read"},
       {by_threads, Fault::kDifferentProducts, "ask for different products"},
+      {by_threads, Fault::kWaitsApart, "waits forever"},
       {by_bulk_copy, Fault::kReadsBoxEarly, "a copy that is under way"},
       {by_bulk_copy, Fault::kOverwritesBoxUnfenced, "an ordinary write without fence.proxy.async"},
       {by_bulk_copy, Fault::kNoBarrierInitFence, "fence"},

@@ -86,6 +86,8 @@ __global__ void multiply_tiles(const ProductArgs args) {
   if (args.fault == Fault::kDifferentProducts && threadIdx.x == 77) a = a.after(1024);
   const ptx::Operand b = args.way.b_along_n ? ptx::operand_along_n(base + kB, kColumnBytes)
                                             : ptx::operand_along_k(base + kB);
+  const bool waits_apart = args.fault == Fault::kWaitsApart;
+  if (waits_apart && threadIdx.x < 32) ptx::sync_warpgroup(2);
   if (args.fault != Fault::kNoProductFence) ptx::begin_products();
   for (int step = 0; step < kSize / 16; ++step) {
     if (args.way.b_along_n) {
@@ -100,6 +102,7 @@ __global__ void multiply_tiles(const ProductArgs args) {
     }
   }
   ptx::commit_products();
+  if (waits_apart && threadIdx.x >= 32) ptx::sync_warpgroup(2);
   if (args.fault == Fault::kOverwritesOperands) ptx::store(base + kB + 4 * threadIdx.x, 0);
   if (args.fault != Fault::kReadsProductsEarly) ptx::finish_products(d);
   for (int i = 0; i < kSize / 2; ++i) {

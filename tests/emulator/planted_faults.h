@@ -29,6 +29,7 @@ enum class Fault : std::uint8_t {
   kReadsOthersEarly,    // another block's writes, without its count
   kDivergentWarp,       // lanes at different exchanges
   kDifferentProducts,   // the warpgroup's threads do not agree
+  kWaitsApart,          // a warp waits for others that wait for it to multiply
 };
 
 /// How the operands of a product come to be where it reads them.

@@ -217,7 +217,20 @@ void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], Pair b,
   exchange("mma.sync's end", 0);  // the operands are the lanes' own
 }
 
-void begin_products() { machine.thread->may_multiply = true; }
+/// A warpgroup's warps multiply together: who comes first waits for the others. What they did
+/// before is not handed on by that.
+void begin_products() {
+  Thread& thread = *machine.thread;
+  thread.may_multiply = true;
+  Warpgroup& group = thread.block->warpgroups[static_cast<std::size_t>(thread.warpgroup())];
+  if (group.meeting.size() + 1 < kWarpgroup) {
+    group.meeting.push_back(&thread);
+    suspend("the warpgroup's other warps, to multiply with");
+    return;
+  }
+  for (Thread* const other : group.meeting) make_ready(other);
+  group.meeting.clear();
+}
 
 void commit_products() { ++machine.thread->num_committed; }
 
