@@ -1,7 +1,9 @@
 // Merges the pieces of split sequences: docs/kernels/combine.md.
 //
-// A block takes a row and some or all of its columns; its warps share the pieces, a run of them
-// each at a time, and all loads of a run are in flight at once.
+// Where there is room on the device, a block takes a row and some or all of its columns; its warps
+// share the pieces, a run of them each at a time. Where there are too many rows for that, a warp
+// takes a quarter, half or all of a row by itself, and so many fewer pieces at a time. Either way a
+// lane has eight loads in flight at once.
 //
 // What a block has to do is known before the decode kernel has ended: the cuts were written before
 // that kernel began, so they are read, and everything that follows from them is computed, before
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "hardware/cuda/decode_launch.h"
 #include "hardware/cuda/dependent_launch.cuh"
@@ -24,6 +27,7 @@ namespace seesaw::cuda {
 namespace {
 
 constexpr int kMaxWarps = 17;  // of a block: 136 pieces at once, more than Hopper has SMs
+constexpr int kLoneWarps = 4;  // of a block whose warps wait for no other
 constexpr int kMaxThreads = kMaxWarps * kWarp;
 constexpr int kWarpsOnWorker = 32;  // that a multiprocessor holds at once: 64 registers a thread
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
@@ -34,15 +38,16 @@ constexpr int kBoundWarps = kWarpsOnWorker;
 constexpr int kUnalignedBoundWarps = 28;
 #endif
 
-/// The grid, the same for any lengths. x: rows of a sequence, of which a block may take several.
-/// y: sequences, or where those are more, ranges; more than a grid is high take turns. z: groups of
-/// column parts.
+/// The grid, the same for any lengths. x: rows of a sequence, of which a block may take several,
+/// side by side and one after the other. y: sequences, or where those are more, ranges; more than a
+/// grid is high take turns. z: groups of column parts.
 struct MergeGrid {
   bool by_range = false;
   std::uint32_t height = 1;         // sequences or ranges
   std::int32_t num_rows = 1;        // of all ranks
   std::int32_t num_tile_rows = 1;   // of a rank
-  std::int32_t num_part_warps = 1;  // column parts of a block
+  std::int32_t num_row_warps = 1;   // rows side by side
+  std::int32_t num_part_warps = 1;  // of a row, kParts column parts each
   std::int32_t num_run_warps = 1;   // that share the pieces; each column part has so many
   std::int32_t num_waits = 1;       // start_after_previous()
 };
@@ -136,6 +141,18 @@ struct BlockSums {
   float sink;
 };
 
+/// What a warp that waits for no other keeps where it takes no registers.
+template <int kParts>
+struct WarpRow {
+  // Where a row has more pieces than are in flight, each lane's own:
+  float4 run[kParts][kWarp];          // that has begun
+  float4 runs_before[kParts][kWarp];  // it
+  SplitSequence split;
+  void* out;
+  float* lse;
+  float sink;
+};
+
 /// In a loop of as many turns as the host says, one: a compiler moves behind a wait what needs not
 /// be before it, but not behind a loop.
 __device__ void start_after_previous(int num_waits) {
@@ -146,26 +163,50 @@ __device__ void start_after_previous(int num_waits) {
   }
 }
 
-/// The sum over a run. The lane k has m of the piece whose o is o[k].
-__device__ float4 sum_run(float m_of_lane, float max_log2, const float4 (&o)[kRunPieces]) {
-  const float lane_weight = weight(m_of_lane, max_log2);
-  float4 sum{};
+/// o of a few pieces in a few column parts, from a lane's first column on: what a lane has in
+/// flight.
+template <bool kAligned, int kParts>
+struct PiecesInFlight {
+  static constexpr int kPieces = kRunPieces / kParts;
+
+  float4 o[kParts][kPieces];
+
+  /// From first_piece on, which `line` is of; zeros past the last piece and the last column.
+  __device__ void load(const SplitRow& row, int first_piece, const float* line, int column,
+                       int d_v) {
+    const int num_pieces = row.num_pieces() - first_piece;
 #pragma unroll
-  for (int k = 0; k < kRunPieces; ++k) {
-    // Its o, read before its weight was known, may be anything where the weight is 0.
-    const float piece_weight = __shfl_sync(kAllLanes, lane_weight, k);
-    add_weighted(sum, piece_weight, piece_weight != 0 ? o[k] : float4{});
+    for (int k = 0; k < kPieces; ++k) {
+      const float* const at = line + k * row.piece_stride() + (k == 0 ? row.shift(first_piece) : 0);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        const int from = part * kWarpColumns;
+        o[part][k] = k < num_pieces && column + from < d_v
+                         ? load_columns<kAligned>(at + from, column + from, d_v)
+                         : float4{};
+      }
+    }
   }
-  return sum;
-}
+
+  /// Adds those of a part to a run's sum. The lane first_lane + k has the weight of the piece k.
+  __device__ void add_to(float4& sum, int part, float lane_weight, int first_lane) const {
+#pragma unroll
+    for (int k = 0; k < kPieces; ++k) {
+      // Its o, read before its weight was known, may be anything where the weight is 0.
+      const float piece_weight = __shfl_sync(kAllLanes, lane_weight, first_lane + k);
+      add_weighted(sum, piece_weight, piece_weight != 0 ? o[part][k] : float4{});
+    }
+  }
+};
 
 /// A row of a rank, and the column parts that the block has warps for. By all threads, thread i of
 /// which brings the state of piece i. Of each column part, warp `run` takes every num_run_warps-th
 /// run. Its loads do not wait for the weights, which need the maximum of all pieces, nor for what
 /// tells which of them count.
 template <typename Out, bool kAligned>
-__device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const SplitSequence& split,
-                          int rank, int row_in_tile, BlockSums& shared) {
+__device__ void merge_row_by_block(const DecodeCall& call, const MergeGrid& grid,
+                                   const SplitSequence& split, int rank, int row_in_tile,
+                                   BlockSums& shared) {
   const Sequence sequence = sequence_at(call.shape, split.sequence_idx);
   const RowRange rows = rows_of_rank(call.shape, sequence, rank);
   if (rows.begin + row_in_tile >= rows.end) return;
@@ -188,15 +229,7 @@ __device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const S
   const int num_runs = (row.num_pieces() + kRunPieces - 1) / kRunPieces;
   int first_piece = run * kRunPieces;  // of the warp's run
   const float* line = row.line(first_piece) + column;
-  float4 o[kRunPieces];
-  const auto load_run = [&] {
-    const int num_pieces = columns.d_v > 0 ? row.num_pieces() - first_piece : 0;
-#pragma unroll
-    for (int k = 0; k < kRunPieces; ++k) {
-      const float* const at = line + k * row.piece_stride() + (k == 0 ? row.shift(first_piece) : 0);
-      o[k] = k < num_pieces ? load_columns<kAligned>(at, column, call.d_v) : float4{};
-    }
-  };
+  PiecesInFlight<kAligned, 1> pieces;
 
   start_after_previous(grid.num_waits);
   PieceState whole;
@@ -204,7 +237,7 @@ __device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const S
   if (is_long) {
     whole = merge_states(row.num_pieces(), [&](int i) { return row.stored_state(i).state(); });
   }
-  load_run();
+  pieces.load(row, first_piece, line, column, call.d_v);
   // Behind the run's loads, for the compiler would put the wait for these before the last of those.
   const PieceState own = row.stored_state(thread).state();
   shared.m_log2[thread] = own.m_log2;
@@ -219,7 +252,8 @@ __device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const S
   float4 sum{};
 #pragma unroll 1
   for (int round = 0; true; round += grid.num_run_warps) {
-    const float4 run_sum = sum_run(m_of_run[lane % kRunPieces], whole.m_log2, o);
+    float4 run_sum{};
+    pieces.add_to(run_sum, 0, weight(m_of_run[lane % kRunPieces], whole.m_log2), 0);
     if (grid.num_run_warps == 1) {
       add(sum, run_sum);
     } else {
@@ -239,7 +273,7 @@ __device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const S
       if (lane < kRunPieces) shared.late_m_log2[warp][lane] = late.m_log2;
       __syncwarp();
     }
-    load_run();
+    pieces.load(row, first_piece, line, column, call.d_v);
     if (grid.num_run_warps > 1) __syncthreads();  // the last sums have been read
   }
   if (run != 0) return;
@@ -248,22 +282,102 @@ __device__ void merge_row(const DecodeCall& call, const MergeGrid& grid, const S
   columns.store(0, result.o_factor != 0 ? sum : float4{}, result.o_factor);
 }
 
-template <typename Out, bool kAligned>
+/// A row of a rank, and kParts column parts from `part` on. By a warp, which waits for no other.
+/// A lane's loads do not wait for the weights here either.
+template <typename Out, bool kAligned, int kParts>
+__device__ void merge_row_by_warp(const DecodeCall& call, const MergeGrid& grid, int rank,
+                                  int row_in_tile, int part, WarpRow<kParts>& shared) {
+  const Sequence sequence = sequence_at(call.shape, shared.split.sequence_idx);
+  const RowRange rows = rows_of_rank(call.shape, sequence, rank);
+  if (rows.begin + row_in_tile >= rows.end) return;
+
+  using Pieces = PiecesInFlight<kAligned, kParts>;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int column = part * kWarpColumns + 4 * lane;
+  const SplitRow row(call, shared.split, rank, row_in_tile);
+  const OutputRow output(call, sequence, rows.begin + row_in_tile);
+  const float* const sink_at = output.sink();
+  __syncwarp();  // the last row's have been read
+  if (lane == 0) {
+    shared.out = output.columns<Out>().out;
+    shared.lse = output.lse();
+    if (sink_at != nullptr) shared.sink = load_before_wait(sink_at);
+  }
+  __syncwarp();
+  PieceState own;  // of the piece `lane`, later of the one 32 further on, and so on
+  PieceState whole;
+  float o_factor = 0;
+  Pieces pieces;
+
+  start_after_previous(grid.num_waits);
+#pragma unroll 1
+  for (int first_piece = 0; first_piece < row.num_pieces(); first_piece += Pieces::kPieces) {
+    pieces.load(row, first_piece, row.line(first_piece) + column, column, call.d_v);
+    if (first_piece % kWarp == 0) own = row.stored_state(first_piece + lane).state();
+    if (first_piece == 0) {
+      whole = merge_states(row.num_pieces(),
+                           [&](int i) { return i == lane ? own : row.stored_state(i).state(); });
+      const RowResult result = OutputRow::finish(call, whole.m_log2, whole.l, shared.sink);
+      if (column == 0 && call.lse != nullptr) *shared.lse = result.lse;
+      o_factor = result.o_factor;
+    }
+    const float lane_weight = weight(own.m_log2, whole.m_log2);
+    const int end = first_piece + Pieces::kPieces;
+    const bool is_last = end >= row.num_pieces();
+    const bool ends_run = is_last || end % kRunPieces == 0;
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      float4 sum = first_piece % kRunPieces == 0 ? float4{} : shared.run[i][lane];
+      pieces.add_to(sum, i, lane_weight, first_piece % kWarp);
+      if (ends_run) {
+        const float4 run_sum = sum;
+        sum = end > kRunPieces ? shared.runs_before[i][lane] : float4{};
+        add(sum, run_sum);
+      }
+      if (is_last) {
+        const OutputColumns<Out> columns{static_cast<Out*>(shared.out), call.d_v};
+        columns.store(column + i * kWarpColumns, o_factor != 0 ? sum : float4{}, o_factor);
+      } else {
+        (ends_run ? shared.runs_before : shared.run)[i][lane] = sum;
+      }
+    }
+  }
+}
+
+/// kParts 1: a block takes one row at a time. Else each of its warps takes kParts column parts of
+/// a row by itself.
+template <typename Out, bool kAligned, int kParts>
 __global__ void __launch_bounds__(kWarp*(kAligned ? kBoundWarps : kUnalignedBoundWarps), 1)
     merge_pieces(const __grid_constant__ DecodeCall call, const __grid_constant__ MergeGrid grid) {
-  __shared__ BlockSums shared;
+  __shared__ std::conditional_t<kParts == 1, BlockSums, WarpRow<kParts>[kLoneWarps]> shared;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int row_warp = kParts == 1 ? 0 : warp / grid.num_part_warps;
+  const int num_row_warps = kParts == 1 ? 1 : grid.num_row_warps;
 #pragma unroll 1
   for (std::uint32_t y = blockIdx.y; y < grid.height; y += gridDim.y) {
     const SplitSequence split = grid.by_range
                                     ? split_from_range(call, y)
                                     : split_of_sequence(call, static_cast<std::int32_t>(y));
     if (split.num_ranges < 2) continue;
+    if constexpr (kParts > 1) {
+      __syncwarp();  // the last sequence's has been read
+      if (threadIdx.x % kWarp == 0) shared[warp].split = split;
+      __syncwarp();
+    }
 #pragma unroll 1
-    for (int i = static_cast<int>(blockIdx.x); i < grid.num_rows;
-         i += static_cast<int>(gridDim.x)) {
+    for (int i = static_cast<int>(blockIdx.x) * num_row_warps + row_warp; i < grid.num_rows;
+         i += static_cast<int>(gridDim.x) * num_row_warps) {
       const int rank = i / grid.num_tile_rows;
-      merge_row<Out, kAligned>(call, grid, split, rank, i - rank * grid.num_tile_rows, shared);
-      __syncthreads();  // before the next row's states and sums overwrite these
+      const int row_in_tile = i - rank * grid.num_tile_rows;
+      if constexpr (kParts == 1) {
+        merge_row_by_block<Out, kAligned>(call, grid, split, rank, row_in_tile, shared);
+        __syncthreads();  // before the next row's states and sums overwrite these
+      } else {
+        const int part_warp = static_cast<int>(blockIdx.z) * grid.num_part_warps + warp -
+                              row_warp * grid.num_part_warps;
+        merge_row_by_warp<Out, kAligned, kParts>(call, grid, rank, row_in_tile, part_warp * kParts,
+                                                 shared[warp]);
+      }
     }
   }
   start_after_previous(grid.num_waits);  // who had nothing to merge has not waited
@@ -272,7 +386,10 @@ __global__ void __launch_bounds__(kWarp*(kAligned ? kBoundWarps : kUnalignedBoun
 // ----------------------------------------------------------------------------------------- launch
 
 constexpr std::int64_t kBlockWarps = 8;  // more only for more runs than that
-constexpr std::int64_t kMostRows = 8;  // of a block: one sequence may be all that there is to merge
+constexpr std::int64_t kMostParts = 4;   // of a warp
+/// Rows that a warp takes one after the other, times parts: one sequence may be all that there is
+/// to merge.
+constexpr std::int64_t kMostTurns = 8;
 constexpr std::int64_t kMaxGridY = 65535;
 
 constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
@@ -286,9 +403,15 @@ std::int64_t expected_pieces(const GroupShape& shape) {
   return 2 * mean;
 }
 
+struct MergeLaunch {
+  LaunchShape shape;
+  MergeGrid grid;
+  std::int64_t parts = 1;  // kParts
+};
+
 /// All blocks on the device at once where that can be: else warps take several runs one after the
-/// other, then blocks several rows.
-MergeGrid choose_grid(const DecodeCall& call, LaunchShape& launch_shape) {
+/// other, then several column parts at once, then several rows one after the other.
+MergeLaunch choose_launch(const DecodeCall& call, std::int64_t most_parts) {
   const GroupShape& shape = call.shape;
   const std::int64_t num_sequences = shape.num_sequences();
   const std::int64_t height = std::min<std::int64_t>(shape.num_ranges, num_sequences);
@@ -299,28 +422,48 @@ MergeGrid choose_grid(const DecodeCall& call, LaunchShape& launch_shape) {
   const std::int64_t num_runs =
       std::clamp<std::int64_t>(ceil_div(expected_pieces(shape), kRunPieces), 1, kMaxWarps);
 
+  std::int64_t parts = 1;
+  std::int64_t row_warps = 1;
   std::int64_t run_warps = 0;
   std::int64_t part_warps = 0;
   std::int64_t num_groups = 0;
   std::int64_t waves = 0;
+  const auto set_part_warps = [&](std::int64_t most) {
+    const std::int64_t all = ceil_div(num_parts, parts);
+    num_groups = ceil_div(all, std::clamp<std::int64_t>(most, 1, all));
+    part_warps = ceil_div(all, num_groups);
+  };
+  const auto set_waves = [&] {
+    const std::int64_t capacity =
+        num_workers * (kWarpsOnWorker / (row_warps * part_warps * run_warps));
+    waves = ceil_div(height * ceil_div(num_rows, row_warps) * num_groups, capacity);
+  };
   for (std::int64_t rounds = 1; rounds == 1 || (waves > 1 && run_warps > 1); ++rounds) {
     run_warps = ceil_div(num_runs, rounds);
-    num_groups =
-        ceil_div(num_parts, std::clamp<std::int64_t>(kBlockWarps / run_warps, 1, num_parts));
-    part_warps = ceil_div(num_parts, num_groups);
-    const std::int64_t capacity = num_workers * (kWarpsOnWorker / (part_warps * run_warps));
-    waves = ceil_div(height * num_rows * num_groups, capacity);
+    set_part_warps(kBlockWarps / run_warps);
+    set_waves();
   }
-  launch_shape.grid.x = static_cast<unsigned>(ceil_div(num_rows, std::min(waves, kMostRows)));
-  launch_shape.grid.y = static_cast<unsigned>(std::min(height, kMaxGridY));
-  launch_shape.grid.z = static_cast<unsigned>(num_groups);
-  launch_shape.block.x = static_cast<unsigned>(kWarp * part_warps * run_warps);
-  return {.by_range = shape.num_ranges < num_sequences,
-          .height = static_cast<std::uint32_t>(height),
-          .num_rows = static_cast<std::int32_t>(num_rows),
-          .num_tile_rows = static_cast<std::int32_t>(num_tile_rows),
-          .num_part_warps = static_cast<std::int32_t>(part_warps),
-          .num_run_warps = static_cast<std::int32_t>(run_warps)};
+  while (waves > 1 && parts < std::min(num_parts, most_parts)) {
+    parts *= 2;
+    set_part_warps(kLoneWarps);
+    row_warps = std::min(kLoneWarps / part_warps, num_rows);
+    set_waves();
+  }
+  MergeLaunch launch;
+  launch.shape.grid.x = static_cast<unsigned>(
+      ceil_div(ceil_div(num_rows, row_warps), std::min(waves, kMostTurns / parts)));
+  launch.shape.grid.y = static_cast<unsigned>(std::min(height, kMaxGridY));
+  launch.shape.grid.z = static_cast<unsigned>(num_groups);
+  launch.shape.block.x = static_cast<unsigned>(kWarp * row_warps * part_warps * run_warps);
+  launch.grid = {.by_range = shape.num_ranges < num_sequences,
+                 .height = static_cast<std::uint32_t>(height),
+                 .num_rows = static_cast<std::int32_t>(num_rows),
+                 .num_tile_rows = static_cast<std::int32_t>(num_tile_rows),
+                 .num_row_warps = static_cast<std::int32_t>(row_warps),
+                 .num_part_warps = static_cast<std::int32_t>(part_warps),
+                 .num_run_warps = static_cast<std::int32_t>(run_warps)};
+  launch.parts = parts;
+  return launch;
 }
 
 bool are_slots_aligned(const DecodeCall& call) {
@@ -328,18 +471,26 @@ bool are_slots_aligned(const DecodeCall& call) {
          reinterpret_cast<std::uintptr_t>(call.slots) % sizeof(float4) == 0;
 }
 
-template <typename Out, bool kAligned>
-Status launch(const DecodeCall& call, StreamHandle stream) {
-  LaunchShape launch_shape;
-  const MergeGrid grid = choose_grid(call, launch_shape);
-  return launch_dependent<merge_pieces<Out, kAligned>>("merge_pieces", launch_shape, stream, call,
-                                                       grid);
+template <typename Out, bool kAligned, int kParts>
+Status launch(const DecodeCall& call, const MergeLaunch& launch, StreamHandle stream) {
+  return launch_dependent<merge_pieces<Out, kAligned, kParts>>("merge_pieces", launch.shape, stream,
+                                                               call, launch.grid);
 }
 
 template <typename Out>
 Status launch(const DecodeCall& call, StreamHandle stream) {
-  return are_slots_aligned(call) ? launch<Out, true>(call, stream)
-                                 : launch<Out, false>(call, stream);
+  if (!are_slots_aligned(call)) {
+    return launch<Out, false, 1>(call, choose_launch(call, 1), stream);
+  }
+  const MergeLaunch chosen = choose_launch(call, kMostParts);
+  switch (chosen.parts) {
+    case 4:
+      return launch<Out, true, 4>(call, chosen, stream);
+    case 2:
+      return launch<Out, true, 2>(call, chosen, stream);
+    default:
+      return launch<Out, true, 1>(call, chosen, stream);
+  }
 }
 
 }  // namespace

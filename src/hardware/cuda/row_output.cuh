@@ -95,25 +95,30 @@ class OutputRow {
     return call_.attn_sink != nullptr ? call_.attn_sink + sink_offset_ : nullptr;
   }
 
-  /// As algorithm::finalize. `sink`: what is at sink(), or anything.
-  __device__ RowResult finish(float m_log2, float l, float sink) const {
+  /// As algorithm::finalize. `sink`: what is at sink(), or anything where there are none.
+  __device__ static RowResult finish(const DecodeCall& call, float m_log2, float l, float sink) {
     RowResult result;
     if (l == 0) return result;
     constexpr float kLog2E = 1.44269504088896340736f;
     constexpr float kLn2 = 0.69314718055994530942f;
     const float lse_log2 = m_log2 + log2f(l);
     float sink_excess = 0;
-    if (call_.attn_sink != nullptr) sink_excess = exp2f(sink * kLog2E - lse_log2);
+    if (call.attn_sink != nullptr) sink_excess = exp2f(sink * kLog2E - lse_log2);
     result.o_factor = 1.0f / (l * (1.0f + sink_excess));
     result.lse = lse_log2 * kLn2;
     return result;
+  }
+  __device__ RowResult finish(float m_log2, float l, float sink) const {
+    return finish(call_, m_log2, l, sink);
   }
   __device__ RowResult finish(float m_log2, float l) const {
     return finish(m_log2, l, l != 0 && sink() != nullptr ? *sink() : 0);
   }
 
-  __device__ void store_lse(float lse) const {
-    if (call_.lse != nullptr) call_.lse[lse_offset_] = lse;
+  /// Anything where call.lse is nullptr.
+  __device__ float* lse() const { return call_.lse + lse_offset_; }
+  __device__ void store_lse(float value) const {
+    if (call_.lse != nullptr) *lse() = value;
   }
 
   template <typename Out>

@@ -18,10 +18,10 @@ constexpr int kRunPieces = 8;
 constexpr int kWarpColumns = 4 * kWarp;  // that a warp loads at once, four a lane
 
 /// A sequence in the slots of num_ranges neighbouring ranges, some of them perhaps empty.
-struct SplitSequence {
-  std::int32_t sequence_idx = 0;
-  std::uint32_t first_range = 0;
-  std::int32_t num_ranges = 0;
+struct SplitSequence {  // without initializers: it may be in shared memory
+  std::int32_t sequence_idx;
+  std::uint32_t first_range;
+  std::int32_t num_ranges;
 };
 
 /// m and l of a piece for one row; m is -inf where it has seen no key, and o is then not to be
