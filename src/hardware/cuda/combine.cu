@@ -28,14 +28,17 @@ namespace {
 
 constexpr int kMaxWarps = 17;  // of a block: 136 pieces at once, more than Hopper has SMs
 constexpr int kLoneWarps = 4;  // of a block whose warps wait for no other
+constexpr int kLoneParts = 4;  // that such a warp takes: all of a row of 512 columns
 constexpr int kMaxThreads = kMaxWarps * kWarp;
-constexpr int kWarpsOnWorker = 32;  // that a multiprocessor holds at once: 64 registers a thread
+
+/// Warps that a multiprocessor holds at once, of 64 registers a thread, or 80.
+constexpr int warps_on_worker(std::int64_t parts) { return parts == kLoneParts ? 24 : 32; }
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-constexpr int kBoundWarps = kMaxWarps;  // there, and where columns are loaded one by one, it takes
-constexpr int kUnalignedBoundWarps = kMaxWarps;  // more registers
+constexpr int bound_warps(bool, int) { return kMaxWarps; }  // it takes more there
 #else
-constexpr int kBoundWarps = kWarpsOnWorker;
-constexpr int kUnalignedBoundWarps = 28;
+constexpr int bound_warps(bool is_aligned, int parts) {  // and where columns are loaded one by one
+  return is_aligned ? warps_on_worker(parts) : 28;
+}
 #endif
 
 /// The grid, the same for any lengths. x: rows of a sequence, of which a block may take several,
@@ -347,7 +350,7 @@ __device__ void merge_row_by_warp(const DecodeCall& call, const MergeGrid& grid,
 /// kParts 1: a block takes one row at a time. Else each of its warps takes kParts column parts of
 /// a row by itself.
 template <typename Out, bool kAligned, int kParts>
-__global__ void __launch_bounds__(kWarp*(kAligned ? kBoundWarps : kUnalignedBoundWarps), 1)
+__global__ void __launch_bounds__(kWarp* bound_warps(kAligned, kParts), 1)
     merge_pieces(const __grid_constant__ DecodeCall call, const __grid_constant__ MergeGrid grid) {
   __shared__ std::conditional_t<kParts == 1, BlockSums, WarpRow<kParts>[kLoneWarps]> shared;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -386,9 +389,7 @@ __global__ void __launch_bounds__(kWarp*(kAligned ? kBoundWarps : kUnalignedBoun
 // ----------------------------------------------------------------------------------------- launch
 
 constexpr std::int64_t kBlockWarps = 8;  // more only for more runs than that
-constexpr std::int64_t kMostParts = 4;   // of a warp
-/// Rows that a warp takes one after the other, times parts: one sequence may be all that there is
-/// to merge.
+/// Rows one after the other, times parts: one sequence may be all that there is to merge.
 constexpr std::int64_t kMostTurns = 8;
 constexpr std::int64_t kMaxGridY = 65535;
 
@@ -410,8 +411,8 @@ struct MergeLaunch {
 };
 
 /// All blocks on the device at once where that can be: else warps take several runs one after the
-/// other, then several column parts at once, then several rows one after the other.
-MergeLaunch choose_launch(const DecodeCall& call, std::int64_t most_parts) {
+/// other, then whole rows, then several of these one after the other.
+MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
   const GroupShape& shape = call.shape;
   const std::int64_t num_sequences = shape.num_sequences();
   const std::int64_t height = std::min<std::int64_t>(shape.num_ranges, num_sequences);
@@ -435,7 +436,7 @@ MergeLaunch choose_launch(const DecodeCall& call, std::int64_t most_parts) {
   };
   const auto set_waves = [&] {
     const std::int64_t capacity =
-        num_workers * (kWarpsOnWorker / (row_warps * part_warps * run_warps));
+        num_workers * (warps_on_worker(parts) / (row_warps * part_warps * run_warps));
     waves = ceil_div(height * ceil_div(num_rows, row_warps) * num_groups, capacity);
   };
   for (std::int64_t rounds = 1; rounds == 1 || (waves > 1 && run_warps > 1); ++rounds) {
@@ -443,8 +444,8 @@ MergeLaunch choose_launch(const DecodeCall& call, std::int64_t most_parts) {
     set_part_warps(kBlockWarps / run_warps);
     set_waves();
   }
-  while (waves > 1 && parts < std::min(num_parts, most_parts)) {
-    parts *= 2;
+  if (waves > 1 && num_parts > 1 && is_aligned) {
+    parts = kLoneParts;
     set_part_warps(kLoneWarps);
     row_warps = std::min(kLoneWarps / part_warps, num_rows);
     set_waves();
@@ -479,18 +480,11 @@ Status launch(const DecodeCall& call, const MergeLaunch& launch, StreamHandle st
 
 template <typename Out>
 Status launch(const DecodeCall& call, StreamHandle stream) {
-  if (!are_slots_aligned(call)) {
-    return launch<Out, false, 1>(call, choose_launch(call, 1), stream);
-  }
-  const MergeLaunch chosen = choose_launch(call, kMostParts);
-  switch (chosen.parts) {
-    case 4:
-      return launch<Out, true, 4>(call, chosen, stream);
-    case 2:
-      return launch<Out, true, 2>(call, chosen, stream);
-    default:
-      return launch<Out, true, 1>(call, chosen, stream);
-  }
+  const bool is_aligned = are_slots_aligned(call);
+  const MergeLaunch chosen = choose_launch(call, is_aligned);
+  if (!is_aligned) return launch<Out, false, 1>(call, chosen, stream);
+  return chosen.parts == 1 ? launch<Out, true, 1>(call, chosen, stream)
+                           : launch<Out, true, kLoneParts>(call, chosen, stream);
 }
 
 }  // namespace
