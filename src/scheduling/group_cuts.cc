@@ -18,7 +18,7 @@ struct ModeConstants {
 };
 constexpr ModeConstants kThroughput = {3, 2};
 constexpr ModeConstants kLatency = {3, 1};
-constexpr ModeConstants kSpread = {3, 1};  // in both: groups that get nothing are no gain
+constexpr ModeConstants kFewSequences = {3, 1};  // in both modes: else groups would idle
 constexpr ModeConstants kFixedPieces = {3, 1};
 // Batch-invariant mode: part of its results, so a change changes bits.
 constexpr std::int32_t kBatchInvariantPieces = 16;
@@ -101,7 +101,8 @@ CutRule choose_rule(const GroupInput& input, const GroupShape& shape) {
   } else {
     const bool spread = shape.num_sequences() <= shape.num_groups;
     if (spread) {
-      apply(CutRule::Kind::kSpread, kSpread);
+      apply(CutRule::Kind::kSpread,
+            kFewSequences);  // even shares, too, where it falls back to these
     } else {
       apply(CutRule::Kind::kFlow, input.mode == ScheduleMode::kLatency ? kLatency : kThroughput);
     }

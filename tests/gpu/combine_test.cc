@@ -283,17 +283,23 @@ TEST_F(Combine, MorePiecesThanThreads) {  // of a block: their states are read t
   }
 }
 
-TEST_F(Combine, RowsThatAWarpTakesByItself) {  // all of a row, or half of it, or several rows
-  const std::vector<float> sink = {0, 5, -5};
+TEST_F(Combine, FewWorkers) {  // so that a warp takes all of a row, and a block several rows
+  const std::vector<float> sink = {0, 5, -5, 1, 2, 3, -1, -2, -3};
   std::vector<int> pieces = {2, 3, 4, 1, 5, 9, 16, 17, 40, 70, 8, 2};
-  for (int d_v : {512, 260, 640}) {
+  for (int d_v : {512, 260, 640, 130}) {  // of the last one, not aligned, a block takes a row
     std::shuffle(pieces.begin(), pieces.end(), rng());
-    Division division = divide(pieces, 3, 1, true, 0.1, rng());
-    for (int num_groups : {1, 2, 3, 4, 6}) {  // the fewer, the more of a row
+    Division division = divide(pieces, 9, 1, true, 0.1, rng());
+    for (int num_groups : {1, 2, 3, 4, 6}) {
       division.shape.num_groups = num_groups;
       check(make_slots(division, d_v, rng()), DType::kBFloat16, sink);
     }
   }
+}
+
+TEST_F(Combine, FewWorkersInGroups) {  // a row's rank is another one's slot
+  Division division = divide(random_pieces(rng(), 12, 5), 128, 2, true, 0.1, rng());
+  division.shape.num_groups = 2;
+  check(make_slots(division, 256, rng()), DType::kBFloat16);
 }
 
 TEST_F(Combine, FewerRangesThanSequences) {
@@ -302,9 +308,11 @@ TEST_F(Combine, FewerRangesThanSequences) {
     pieces.resize(120, 1);
     std::shuffle(pieces.begin(), pieces.end(), rng());
     pieces[70] = most;
-    const Division division = divide(pieces, 5, 1, true, 0.1, rng());
+    Division division = divide(pieces, 5, 1, true, 0.1, rng());
     ASSERT_LT(division.shape.num_ranges, 120);
     check(make_slots(division, 128, rng()), DType::kFloat32);
+    division.shape.num_groups = 7;  // a warp takes a row
+    check(make_slots(division, 256, rng()), DType::kFloat32);
   }
 }
 
@@ -328,7 +336,7 @@ TEST_F(Combine, Sinks) {
 
 TEST_F(Combine, BitsDoNotDependOnTheGridOrTheRun) {
   // The same pieces alone, where warps share them, and among so many sequences that a warp has all
-  // of a row's, in a quarter of the columns, half of them, or all.
+  // of a row's, in a quarter of the columns or all.
   const int num_pieces = 37;
   const Slots alone = make_slots(divide({num_pieces}, 16, 1, false, 0, rng()), 512, rng());
   std::vector<int> pieces(100, 1);
@@ -344,7 +352,7 @@ TEST_F(Combine, BitsDoNotDependOnTheGridOrTheRun) {
   const Outputs expected = merge(alone, DType::kFloat32);
   for (int run = 0; run < 10; ++run) {
     EXPECT_EQ(merge(alone, DType::kFloat32).out, expected.out);
-    among.division.shape.num_groups = std::array{300, 150, 70}[static_cast<std::size_t>(run % 3)];
+    among.division.shape.num_groups = std::array{300, 150, 30}[static_cast<std::size_t>(run % 3)];
     const Outputs outputs = merge(among, DType::kFloat32);
     const std::size_t num_bytes = expected.out.size();
     EXPECT_EQ(std::memcmp(outputs.out.data() + 50 * num_bytes, expected.out.data(), num_bytes), 0);

@@ -1,9 +1,9 @@
 // Merges the pieces of split sequences: docs/kernels/combine.md.
 //
 // Where there is room on the device, a block takes a row and some or all of its columns; its warps
-// share the pieces, a run of them each at a time. Where there are too many rows for that, a warp
-// takes a quarter, half or all of a row by itself, and so many fewer pieces at a time. Either way a
-// lane has eight loads in flight at once.
+// share the pieces, a run of eight each at a time. Where there are too many rows for that, a warp
+// takes four column parts by itself, all of a row of 512 columns, and two pieces at a time. Either
+// way a lane has eight loads in flight at once.
 //
 // What a block has to do is known before the decode kernel has ended: the cuts were written before
 // that kernel began, so they are read, and everything that follows from them is computed, before
@@ -31,15 +31,18 @@ constexpr int kLoneWarps = 4;  // of a block whose warps wait for no other
 constexpr int kLoneParts = 4;  // that such a warp takes: all of a row of 512 columns
 constexpr int kMaxThreads = kMaxWarps * kWarp;
 
-/// Warps that a multiprocessor holds at once, of 64 registers a thread, or 80.
+/// Warps that a Hopper multiprocessor holds at once: of 80 registers a thread, or of 64.
 constexpr int warps_on_worker(std::int64_t parts) { return parts == kLoneParts ? 24 : 32; }
+
+/// Those that registers are to be left for. More are needed on sm_80, and where columns that are
+/// not aligned are loaded one by one.
+constexpr int bound_warps([[maybe_unused]] bool is_aligned, [[maybe_unused]] int parts) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-constexpr int bound_warps(bool, int) { return kMaxWarps; }  // it takes more there
+  return kMaxWarps;
 #else
-constexpr int bound_warps(bool is_aligned, int parts) {  // and where columns are loaded one by one
   return is_aligned ? warps_on_worker(parts) : 28;
-}
 #endif
+}
 
 /// The grid, the same for any lengths. x: rows of a sequence, of which a block may take several,
 /// side by side and one after the other. y: sequences, or where those are more, ranges; more than a
@@ -410,8 +413,9 @@ struct MergeLaunch {
   std::int64_t parts = 1;  // kParts
 };
 
-/// All blocks on the device at once where that can be: else warps take several runs one after the
-/// other, then whole rows, then several of these one after the other.
+/// All blocks on the device at once where that can be (of aligned columns, on Hopper): else warps
+/// take several runs one after the other, then four column parts, then several rows one after the
+/// other.
 MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
   const GroupShape& shape = call.shape;
   const std::int64_t num_sequences = shape.num_sequences();
@@ -427,17 +431,17 @@ MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
   std::int64_t row_warps = 1;
   std::int64_t run_warps = 0;
   std::int64_t part_warps = 0;
-  std::int64_t num_groups = 0;
+  std::int64_t num_part_groups = 0;
   std::int64_t waves = 0;
   const auto set_part_warps = [&](std::int64_t most) {
     const std::int64_t all = ceil_div(num_parts, parts);
-    num_groups = ceil_div(all, std::clamp<std::int64_t>(most, 1, all));
-    part_warps = ceil_div(all, num_groups);
+    num_part_groups = ceil_div(all, std::clamp<std::int64_t>(most, 1, all));
+    part_warps = ceil_div(all, num_part_groups);
   };
   const auto set_waves = [&] {
     const std::int64_t capacity =
         num_workers * (warps_on_worker(parts) / (row_warps * part_warps * run_warps));
-    waves = ceil_div(height * ceil_div(num_rows, row_warps) * num_groups, capacity);
+    waves = ceil_div(height * ceil_div(num_rows, row_warps) * num_part_groups, capacity);
   };
   for (std::int64_t rounds = 1; rounds == 1 || (waves > 1 && run_warps > 1); ++rounds) {
     run_warps = ceil_div(num_runs, rounds);
@@ -454,7 +458,7 @@ MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
   launch.shape.grid.x = static_cast<unsigned>(
       ceil_div(ceil_div(num_rows, row_warps), std::min(waves, kMostTurns / parts)));
   launch.shape.grid.y = static_cast<unsigned>(std::min(height, kMaxGridY));
-  launch.shape.grid.z = static_cast<unsigned>(num_groups);
+  launch.shape.grid.z = static_cast<unsigned>(num_part_groups);
   launch.shape.block.x = static_cast<unsigned>(kWarp * row_warps * part_warps * run_warps);
   launch.grid = {.by_range = shape.num_ranges < num_sequences,
                  .height = static_cast<std::uint32_t>(height),
@@ -473,9 +477,9 @@ bool are_slots_aligned(const DecodeCall& call) {
 }
 
 template <typename Out, bool kAligned, int kParts>
-Status launch(const DecodeCall& call, const MergeLaunch& launch, StreamHandle stream) {
-  return launch_dependent<merge_pieces<Out, kAligned, kParts>>("merge_pieces", launch.shape, stream,
-                                                               call, launch.grid);
+Status launch(const DecodeCall& call, const MergeLaunch& chosen, StreamHandle stream) {
+  return launch_dependent<merge_pieces<Out, kAligned, kParts>>("merge_pieces", chosen.shape, stream,
+                                                               call, chosen.grid);
 }
 
 template <typename Out>

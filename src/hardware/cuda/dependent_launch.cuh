@@ -2,11 +2,12 @@
 // are placed while the one before still runs, and wait on the device until it has ended.
 //
 // Each kernel that launch_dependent launches calls wait_for_previous_kernel() in every thread
-// before it reads or writes memory, and before it leaves: then "the previous one has ended" holds
-// for all before it. It calls let_next_kernel_start() only behind that wait. So when a kernel's
-// blocks run, only the one right before it may still be running: all before that one have ended,
-// and what they wrote may be read at once, by load_before_wait(). That is for a kernel that always
-// comes right after one it knows, for memory that this one does not write: combine.cu.
+// before it reads or writes memory (but by load_before_wait), and before it leaves: then "the
+// previous one has ended" holds for all before it. It calls let_next_kernel_start() only behind
+// that wait. So when a kernel's blocks run, only the one right before it may still be running: all
+// before that one have ended, and what they wrote may be read at once, by load_before_wait(). That
+// is for a kernel that always comes right after one it knows, for memory that this one does not
+// write: combine.cu.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,4 +1,4 @@
-// A row of a split sequence, as the kernels of combine.cu see it in the slots.
+// A row of a split sequence, as combine.cu sees it in the slots.
 #pragma once
 
 #include <cuda_runtime.h>

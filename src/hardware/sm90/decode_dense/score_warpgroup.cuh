@@ -53,7 +53,12 @@ struct ScoreWarpgroup {
 
   /// About a tile of keys, and what the one before has left to be done while its products run. One
   /// number, for predicates that live that long are spilled.
-  enum Facts : std::uint32_t { kOdd = 1, kLater = 2, kHandOver = 4, kList = 8 };
+  enum TileFlag : std::uint32_t {
+    kOdd = 1,       // among the block's
+    kLater = 2,     // than the block's first
+    kHandOver = 4,  // the weights of the one before
+    kList = 8,      // steps ahead
+  };
 
   /// Once in kFillSteps steps, when the value warpgroups, too, have left those whose places are
   /// listed anew; which is so when step idx's weights have been handed over.
@@ -62,12 +67,11 @@ struct ScoreWarpgroup {
            idx % kFillSteps < 6;
   }
 
-  /// By the first warp: every warp waits for the slowest, but for products more. next: the tile's
-  /// step after that.
-  __device__ __forceinline__ void list_ahead(std::uint32_t tile, int next) {
+  /// By the first warp, while products run: all warps wait for these anyway. next: their step.
+  __device__ __forceinline__ void list_ahead(std::uint32_t flags, int next) {
     if (ptx::thread() >= 32) return;
     ptx::wait_for_copies();  // of what was listed some tiles ago
-    if ((tile & kList) == 0) return;
+    if ((flags & kList) == 0) return;
     list_steps(*block.args, block.rank, (next / kFillSteps + 1) * kFillSteps, block.lists());
   }
 
@@ -159,8 +163,8 @@ struct ScoreWarpgroup {
     }
   }
 
-  /// After step idx's weights have been handed over the value warpgroups have left the stage of the
-  /// tile before, for this step. They refill it unless it is for queries.
+  /// The step for which the stage of the tile before step idx's is filled again, once step idx's
+  /// weights have been handed over. The value warpgroups do so unless it is for queries.
   __device__ __forceinline__ static int refilled_after(int idx, StepFacts facts) {
     return tile_before(idx, facts) + Config::kStages;
   }
@@ -239,18 +243,18 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
   for (int i = 2; i < Config::kStages; ++i) self.load_queries_of(i);
   self.take_queries(0);
   std::uint32_t weights[16] = {};  // of the tile before
-  std::uint32_t tile = 0;
+  std::uint32_t flags = 0;
   for (int idx = 1, count = 0;; ++count) {
-    self.multiply(idx, tile & Self::kOdd, [&](int step) {
+    self.multiply(idx, flags & Self::kOdd, [&](int step) {
       const int at = step - Config::kPublishStep;
-      if ((tile & Self::kHandOver) != 0 && at >= 0 && at % 2 == 0 && at / 2 < Self::kPieces) {
+      if ((flags & Self::kHandOver) != 0 && at >= 0 && at % 2 == 0 && at / 2 < Self::kPieces) {
         self.publish(at / 2, true, weights);
         if (at == 0) mark(*block.args, TracePoint::kWeightsFree, count - 1);
         if (at / 2 == Self::kPieces - 1) mark(*block.args, TracePoint::kPublished, count - 1);
       }
     });
     mark(*block.args, TracePoint::kQueued, count);
-    self.list_ahead(tile, idx);
+    self.list_ahead(flags, idx);
     const StepFacts facts = block.step(idx).facts;
     ptx::finish_products(self.s);
     mark(*block.args, TracePoint::kScoresDone, count);
@@ -264,18 +268,19 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
     }
     if (facts.has(kMasked)) [[unlikely]]
       self.mask_tile(block.step(idx));
-    self.weigh_tile(tile & Self::kOdd, weights);
+    self.weigh_tile(flags & Self::kOdd, weights);
     mark(*block.args, TracePoint::kWeighed, count);
 
     // At once, too, of the block's first tile: the next one's keys may come much later, and until
     // P V is done nothing is asked for in its place.
-    const bool is_later = (tile & Self::kLater) != 0;
+    const bool is_later = (flags & Self::kLater) != 0;
     const int refilled = Self::refilled_after(idx, facts);
     const bool is_refilled = is_later && block.step(refilled).facts.has(kQuery);
-    tile = (~tile & Self::kOdd) | Self::kLater;
-    if (Self::lists_after(idx, facts)) tile |= Self::kList;
+    flags = (~flags & Self::kOdd) | Self::kLater;  // of the next one
+    if (Self::lists_after(idx, facts)) flags |= Self::kList;
     if (is_last || is_refilled || !is_later) [[unlikely]] {
       self.publish(0, is_later, weights);
+      mark(*block.args, TracePoint::kWeightsFree, count);
       if (is_last) self.finish_item(block.step(idx));
 #pragma unroll
       for (int piece = 1; piece < Self::kPieces; ++piece) self.publish(piece, true, weights);
@@ -284,9 +289,9 @@ __device__ __forceinline__ void run_score_warpgroup(const Block<Config>& block) 
       if (!has_next) return;
       if (is_last) self.take_queries(idx + 1);
 #pragma unroll
-      for (int i = 0; i < 16; ++i) weights[i] = 0;
+      for (std::uint32_t& pair : weights) pair = 0;  // or they are kept over all that, and spilled
     } else {
-      tile |= Self::kHandOver;
+      flags |= Self::kHandOver;
     }
     idx += is_last ? 2 : 1;
   }
