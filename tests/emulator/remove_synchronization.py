@@ -22,7 +22,7 @@ TESTS = (
     "Kernels/Small.SequencesCutByRanges/*:Kernels/Small.ManyTilesABlock/*:"
     "Kernels/Small.CausalRowTiles/*:Kernels/Small.PageSizes/*:Kernels/Small.PiecesByLengthAlone/*:"
     "Kernels/Small.ManyPieces/*:Combine.MorePiecesThanThreads:"
-    "Combine.FewWorkers:SmallDevicePlanner.PlansAsTheHost"
+    "Combine.FewWorkers*:SmallDevicePlanner.PlansAsTheHost"
 )
 SYNCHRONIZES = re.compile(
     r"(?:ptx::)?(?:sync_\w+|arrive\w*|wait\w*|fence_\w+|begin_products|commit_copies|barrier)"
