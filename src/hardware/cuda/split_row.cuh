@@ -6,23 +6,14 @@
 #include <cstdint>
 
 #include "hardware/cuda/decode_call.h"
-#include "hardware/cuda/dependent_launch.cuh"
+#include "hardware/cuda/split_sequence.cuh"
 
 namespace seesaw::cuda {
 
-constexpr int kWarp = 32;
-constexpr unsigned kAllLanes = 0xffffffffu;
 /// Pieces are summed in runs of this many, one fused multiply-add each in the order of keys, then
 /// the runs in order: always the same bits, whoever does it.
 constexpr int kRunPieces = 8;
 constexpr int kWarpColumns = 4 * kWarp;  // that a warp loads at once, four a lane
-
-/// A sequence in the slots of num_ranges neighbouring ranges, some of them perhaps empty.
-struct SplitSequence {  // without initializers: it may be in shared memory
-  std::int32_t sequence_idx;
-  std::uint32_t first_range;
-  std::int32_t num_ranges;
-};
 
 /// m and l of a piece for one row; m is -inf where it has seen no key, and o is then not to be
 /// read.
@@ -30,14 +21,6 @@ struct PieceState {
   float m_log2 = -INFINITY;
   float l = 0;
 };
-
-/// Unsigned, so that the cuts of a warp's lanes past the last range have a number too: they are the
-/// end of the row. May be called before the wait for the decode kernel.
-__device__ Cut load_cut(const DecodeCall& call, std::uint32_t range_idx) {
-  const std::uint32_t idx = min(range_idx, static_cast<std::uint32_t>(call.shape.num_ranges));
-  const int2 cut = load_before_wait(reinterpret_cast<const int2*>(call.cuts) + idx);
-  return {cut.x, cut.y};
-}
 
 /// What memory holds about a piece of a row: its slot, and between which blocks of keys it lies,
 /// which tells whether anybody wrote that slot. To ask for all of it does not wait for any of it.
