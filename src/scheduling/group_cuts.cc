@@ -18,7 +18,6 @@ struct ModeConstants {
 };
 constexpr ModeConstants kThroughput = {3, 2};
 constexpr ModeConstants kLatency = {3, 1};
-constexpr ModeConstants kFewSequences = {3, 1};  // in both modes: else groups would idle
 constexpr ModeConstants kFixedPieces = {3, 1};
 // Batch-invariant mode: part of its results, so a change changes bits.
 constexpr std::int32_t kBatchInvariantPieces = 16;
@@ -100,12 +99,10 @@ CutRule choose_rule(const GroupInput& input, const GroupShape& shape) {
     rule.blocks_per_piece = std::max(1, kBatchInvariantKeysPerPiece / input.tokens_per_block);
   } else {
     const bool spread = shape.num_sequences() <= shape.num_groups;
-    if (spread) {
-      apply(CutRule::Kind::kSpread,
-            kFewSequences);  // even shares, too, where it falls back to these
-    } else {
-      apply(CutRule::Kind::kFlow, input.mode == ScheduleMode::kLatency ? kLatency : kThroughput);
-    }
+    // Where sequences are few, groups without work are no gain in throughput either.
+    const bool cuts_small = spread || input.mode == ScheduleMode::kLatency;
+    apply(spread ? CutRule::Kind::kSpread : CutRule::Kind::kFlow,
+          cuts_small ? kLatency : kThroughput);
   }
   return rule;
 }

@@ -33,15 +33,15 @@ constexpr int kLoneParts = 4;  // that such a warp takes: all of a row of 512 co
 constexpr int kMaxThreads = kMaxWarps * kWarp;
 
 /// Warps that a Hopper multiprocessor holds at once: of 80 registers a thread, or of 64.
-constexpr int warps_on_worker(std::int64_t parts) { return parts == kLoneParts ? 24 : 32; }
+constexpr int warps_on_worker(bool are_lone) { return are_lone ? 24 : 32; }
 
 /// Those that registers are to be left for. More are needed on sm_80, and where columns that are
 /// not aligned are loaded one by one.
-constexpr int bound_warps([[maybe_unused]] bool is_aligned, [[maybe_unused]] int parts) {
+constexpr int bound_warps([[maybe_unused]] bool is_aligned, [[maybe_unused]] bool are_lone) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   return kMaxWarps;
 #else
-  return is_aligned ? warps_on_worker(parts) : 28;
+  return is_aligned ? warps_on_worker(are_lone) : 28;
 #endif
 }
 
@@ -54,7 +54,7 @@ struct MergeGrid {
   std::int32_t num_rows = 1;        // of all ranks
   std::int32_t num_tile_rows = 1;   // of a rank
   std::int32_t num_row_warps = 1;   // rows side by side
-  std::int32_t num_part_warps = 1;  // of a row, kParts column parts each
+  std::int32_t num_part_warps = 1;  // of a row, a column part or kLoneParts each
   std::int32_t num_run_warps = 1;   // that share the pieces; each column part has so many
   std::int32_t num_waits = 1;       // start_after_previous()
 };
@@ -71,11 +71,10 @@ struct BlockSums {
 };
 
 /// What a warp that waits for no other keeps where it takes no registers.
-template <int kParts>
 struct WarpRow {
   // Where a row has more pieces than are in flight, each lane's own:
-  float4 run[kParts][kWarp];          // that has begun
-  float4 runs_before[kParts][kWarp];  // it
+  float4 run[kLoneParts][kWarp];          // that has begun
+  float4 runs_before[kLoneParts][kWarp];  // it
   SplitSequence split;
   void* out;
   float* lse;
@@ -206,21 +205,21 @@ __device__ void merge_row_by_block(const DecodeCall& call, const MergeGrid& grid
     if (grid.num_run_warps > 1) __syncthreads();  // the last sums have been read
   }
   if (run != 0) return;
-  const RowResult result = output.finish(whole.m_log2, whole.l, shared.sink);
+  const RowResult result = OutputRow::finish(call, whole.m_log2, whole.l, shared.sink);
   if (column == 0) output.store_lse(result.lse);
   columns.store(0, result.o_factor != 0 ? sum : float4{}, result.o_factor);
 }
 
-/// A row of a rank, and kParts column parts from `part` on. By a warp, which waits for no other.
-/// A lane's loads do not wait for the weights here either.
-template <typename Out, bool kAligned, int kParts>
+/// A row of a rank, and kLoneParts column parts from `part` on, aligned. By a warp, which waits for
+/// no other. A lane's loads do not wait for the weights here either.
+template <typename Out>
 __device__ void merge_row_by_warp(const DecodeCall& call, const MergeGrid& grid, int rank,
-                                  int row_in_tile, int part, WarpRow<kParts>& shared) {
+                                  int row_in_tile, int part, WarpRow& shared) {
   const Sequence sequence = sequence_at(call.shape, shared.split.sequence_idx);
   const RowRange rows = rows_of_rank(call.shape, sequence, rank);
   if (rows.begin + row_in_tile >= rows.end) return;
 
-  using Pieces = PiecesInFlight<kAligned, kParts>;
+  using Pieces = PiecesInFlight<true, kLoneParts>;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int column = part * kWarpColumns + 4 * lane;
   const SplitRow row(call, shared.split, rank, row_in_tile);
@@ -255,7 +254,7 @@ __device__ void merge_row_by_warp(const DecodeCall& call, const MergeGrid& grid,
     const bool is_last = end >= row.num_pieces();
     const bool ends_run = is_last || end % kRunPieces == 0;
 #pragma unroll
-    for (int i = 0; i < kParts; ++i) {
+    for (int i = 0; i < kLoneParts; ++i) {
       float4 sum = first_piece % kRunPieces == 0 ? float4{} : shared.run[i][lane];
       pieces.add_to(sum, i, lane_weight, first_piece % kWarp);
       if (ends_run) {
@@ -273,22 +272,22 @@ __device__ void merge_row_by_warp(const DecodeCall& call, const MergeGrid& grid,
   }
 }
 
-/// kParts 1: a block takes one row at a time. Else each of its warps takes kParts column parts of
-/// a row by itself.
-template <typename Out, bool kAligned, int kParts>
-__global__ void __launch_bounds__(kWarp* bound_warps(kAligned, kParts), 1)
+/// A block takes one row at a time, or where kLone each of its warps kLoneParts column parts of a
+/// row.
+template <typename Out, bool kAligned, bool kLone>
+__global__ void __launch_bounds__(kWarp* bound_warps(kAligned, kLone), 1)
     merge_pieces(const __grid_constant__ DecodeCall call, const __grid_constant__ MergeGrid grid) {
-  __shared__ std::conditional_t<kParts == 1, BlockSums, WarpRow<kParts>[kLoneWarps]> shared;
+  __shared__ std::conditional_t<kLone, WarpRow[kLoneWarps], BlockSums> shared;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int row_warp = kParts == 1 ? 0 : warp / grid.num_part_warps;
-  const int num_row_warps = kParts == 1 ? 1 : grid.num_row_warps;
+  const int row_warp = kLone ? warp / grid.num_part_warps : 0;
+  const int num_row_warps = kLone ? grid.num_row_warps : 1;
 #pragma unroll 1
   for (std::uint32_t y = blockIdx.y; y < grid.height; y += gridDim.y) {
     const SplitSequence split = grid.by_range
                                     ? split_from_range(call, y)
                                     : split_of_sequence(call, static_cast<std::int32_t>(y));
     if (split.num_ranges < 2) continue;
-    if constexpr (kParts > 1) {
+    if constexpr (kLone) {
       __syncwarp();  // the last sequence's has been read
       if (threadIdx.x % kWarp == 0) shared[warp].split = split;
       __syncwarp();
@@ -298,14 +297,13 @@ __global__ void __launch_bounds__(kWarp* bound_warps(kAligned, kParts), 1)
          i += static_cast<int>(gridDim.x) * num_row_warps) {
       const int rank = i / grid.num_tile_rows;
       const int row_in_tile = i - rank * grid.num_tile_rows;
-      if constexpr (kParts == 1) {
-        merge_row_by_block<Out, kAligned>(call, grid, split, rank, row_in_tile, shared);
-        __syncthreads();  // before the next row's states and sums overwrite these
-      } else {
+      if constexpr (kLone) {
         const int part_warp = static_cast<int>(blockIdx.z) * grid.num_part_warps + warp -
                               row_warp * grid.num_part_warps;
-        merge_row_by_warp<Out, kAligned, kParts>(call, grid, rank, row_in_tile, part_warp * kParts,
-                                                 shared[warp]);
+        merge_row_by_warp<Out>(call, grid, rank, row_in_tile, part_warp * kLoneParts, shared[warp]);
+      } else {
+        merge_row_by_block<Out, kAligned>(call, grid, split, rank, row_in_tile, shared);
+        __syncthreads();  // before the next row's states and sums overwrite these
       }
     }
   }
@@ -315,8 +313,10 @@ __global__ void __launch_bounds__(kWarp* bound_warps(kAligned, kParts), 1)
 // ----------------------------------------------------------------------------------------- launch
 
 constexpr std::int64_t kBlockWarps = 8;  // more only for more runs than that
-/// Rows one after the other, times parts: one sequence may be all that there is to merge.
+/// Rows one after the other, of a block and of a warp: one sequence may be all that is to be
+/// merged.
 constexpr std::int64_t kMostTurns = 8;
+constexpr std::int64_t kMostLoneTurns = 2;
 constexpr std::int64_t kMaxGridY = 65535;
 
 constexpr std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
@@ -333,7 +333,7 @@ std::int64_t expected_pieces(const GroupShape& shape) {
 struct MergeLaunch {
   LaunchShape shape;
   MergeGrid grid;
-  std::int64_t parts = 1;  // kParts
+  bool are_lone = false;  // its warps
 };
 
 /// All blocks on the device at once where that can be (of aligned columns, on Hopper): else warps
@@ -350,20 +350,20 @@ MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
   const std::int64_t num_runs =
       std::clamp<std::int64_t>(ceil_div(expected_pieces(shape), kRunPieces), 1, kMaxWarps);
 
-  std::int64_t parts = 1;
+  bool are_lone = false;
   std::int64_t row_warps = 1;
   std::int64_t run_warps = 0;
   std::int64_t part_warps = 0;
   std::int64_t num_part_groups = 0;
   std::int64_t waves = 0;
   const auto set_part_warps = [&](std::int64_t most) {
-    const std::int64_t all = ceil_div(num_parts, parts);
+    const std::int64_t all = ceil_div(num_parts, are_lone ? kLoneParts : 1);
     num_part_groups = ceil_div(all, std::clamp<std::int64_t>(most, 1, all));
     part_warps = ceil_div(all, num_part_groups);
   };
   const auto set_waves = [&] {
     const std::int64_t capacity =
-        num_workers * (warps_on_worker(parts) / (row_warps * part_warps * run_warps));
+        num_workers * (warps_on_worker(are_lone) / (row_warps * part_warps * run_warps));
     waves = ceil_div(height * ceil_div(num_rows, row_warps) * num_part_groups, capacity);
   };
   for (std::int64_t rounds = 1; rounds == 1 || (waves > 1 && run_warps > 1); ++rounds) {
@@ -372,14 +372,14 @@ MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
     set_waves();
   }
   if (waves > 1 && num_parts > 1 && is_aligned) {
-    parts = kLoneParts;
+    are_lone = true;
     set_part_warps(kLoneWarps);
     row_warps = std::min(kLoneWarps / part_warps, num_rows);
     set_waves();
   }
   MergeLaunch launch;
-  launch.shape.grid.x = static_cast<unsigned>(
-      ceil_div(ceil_div(num_rows, row_warps), std::min(waves, kMostTurns / parts)));
+  launch.shape.grid.x = static_cast<unsigned>(ceil_div(
+      ceil_div(num_rows, row_warps), std::min(waves, are_lone ? kMostLoneTurns : kMostTurns)));
   launch.shape.grid.y = static_cast<unsigned>(std::min(height, kMaxGridY));
   launch.shape.grid.z = static_cast<unsigned>(num_part_groups);
   launch.shape.block.x = static_cast<unsigned>(kWarp * row_warps * part_warps * run_warps);
@@ -390,7 +390,7 @@ MergeLaunch choose_launch(const DecodeCall& call, bool is_aligned) {
                  .num_row_warps = static_cast<std::int32_t>(row_warps),
                  .num_part_warps = static_cast<std::int32_t>(part_warps),
                  .num_run_warps = static_cast<std::int32_t>(run_warps)};
-  launch.parts = parts;
+  launch.are_lone = are_lone;
   return launch;
 }
 
@@ -399,19 +399,19 @@ bool are_slots_aligned(const DecodeCall& call) {
          reinterpret_cast<std::uintptr_t>(call.slots) % sizeof(float4) == 0;
 }
 
-template <typename Out, bool kAligned, int kParts>
+template <typename Out, bool kAligned, bool kLone>
 Status launch(const DecodeCall& call, const MergeLaunch& chosen, StreamHandle stream) {
-  return launch_dependent<merge_pieces<Out, kAligned, kParts>>("merge_pieces", chosen.shape, stream,
-                                                               call, chosen.grid);
+  return launch_dependent<merge_pieces<Out, kAligned, kLone>>("merge_pieces", chosen.shape, stream,
+                                                              call, chosen.grid);
 }
 
 template <typename Out>
 Status launch(const DecodeCall& call, StreamHandle stream) {
   const bool is_aligned = are_slots_aligned(call);
   const MergeLaunch chosen = choose_launch(call, is_aligned);
-  if (!is_aligned) return launch<Out, false, 1>(call, chosen, stream);
-  return chosen.parts == 1 ? launch<Out, true, 1>(call, chosen, stream)
-                           : launch<Out, true, kLoneParts>(call, chosen, stream);
+  if (!is_aligned) return launch<Out, false, false>(call, chosen, stream);
+  return chosen.are_lone ? launch<Out, true, true>(call, chosen, stream)
+                         : launch<Out, true, false>(call, chosen, stream);
 }
 
 }  // namespace

@@ -108,11 +108,8 @@ class OutputRow {
     result.lse = lse_log2 * kLn2;
     return result;
   }
-  __device__ RowResult finish(float m_log2, float l, float sink) const {
-    return finish(call_, m_log2, l, sink);
-  }
   __device__ RowResult finish(float m_log2, float l) const {
-    return finish(m_log2, l, l != 0 && sink() != nullptr ? *sink() : 0);
+    return finish(call_, m_log2, l, l != 0 && sink() != nullptr ? *sink() : 0);
   }
 
   /// Anything where call.lse is nullptr.
